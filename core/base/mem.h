@@ -1,0 +1,28 @@
+/* Memory that never returns NULL. An allocation that fails ends the program with a message: sizes a peer chose are
+ * checked against a limit before they reach these functions, so a failure means the machine is out of memory. */
+#ifndef BASE_MEM_H
+#define BASE_MEM_H
+
+#include <stddef.h>
+
+#include "base/slice.h"
+
+/* Gives `size` zeroed bytes. */
+void *mem_new(size_t size);
+
+/* Gives the block with a new size; bytes beyond the old size are undefined. old may be NULL. */
+void *mem_resize(void *old, size_t size);
+
+/* Gives a NUL-terminated copy. */
+char *mem_copy(struct slice text);
+
+/* Frees; NULL is fine. */
+void mem_free(void *block);
+
+/* Overwrites a secret so that the compiler cannot drop the write, then frees it. block may be NULL. */
+void mem_wipe_free(void *block, size_t size);
+
+/* Bytes of the heap in use now, as the C library counts them (for metrics and leak specs). */
+size_t mem_in_use(void);
+
+#endif

@@ -1,0 +1,14 @@
+/* Strict UTF-8 (RFC 3629): no overlong forms, no surrogates, nothing above U+10FFFF. */
+#ifndef BASE_UTF8_H
+#define BASE_UTF8_H
+
+#include <stdbool.h>
+
+#include "base/slice.h"
+
+bool utf8_is_valid(struct slice text);
+
+/* The longest prefix of at most max bytes that ends on a character boundary; text must be valid. */
+struct slice utf8_cut(struct slice text, size_t max);
+
+#endif

@@ -1,0 +1,98 @@
+/* A connection: bytes in, bytes out, whatever carries them. Below it are layers (TCP or unix socket, then TLS when
+ * started); above it is one owner who is told of data and of the end.
+ *
+ * Always true: output is only queued during a turn and written at its end; `closed` is called exactly once, is the last
+ * call the owner gets, and comes at the end of a turn; after it the conn is gone. Input is read into one buffer that all
+ * connections share, so a slice handed to `data` is dead when `data` returns. */
+#ifndef NET_CONN_H
+#define NET_CONN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/slice.h"
+
+struct conn;
+struct error;
+struct loop;
+struct tls_context;
+
+struct conn_handler {
+	/* An outgoing connection is up. Not called for accepted ones. May be NULL. */
+	void (*opened)(void *ctx);
+	/* Plaintext arrived; borrowed. */
+	void (*data)(void *ctx, struct slice bytes);
+	/* The TLS handshake ended well. May be NULL. */
+	void (*secured)(void *ctx);
+	/* The peer finished sending (FIN or close_notify), output still possible. NULL: the conn closes itself. */
+	void (*ended)(void *ctx);
+	/* The output queue fell below its soft limit again after having passed it. May be NULL. */
+	void (*drained)(void *ctx);
+	/* Nothing arrived for conn_set_idle_ms. NULL: ignored. */
+	void (*idle)(void *ctx);
+	/* Gone. reason is for the log ("closed by peer", "write queue full", ...). */
+	void (*closed)(void *ctx, const char *reason);
+};
+
+struct conn_limits {
+	size_t soft_bytes;   /* queued output above this: reading from this peer pauses (SECURITY: 256 KiB) */
+	size_t hard_bytes;   /* above this: hard_full is set, conn_write refuses (4 MiB) */
+	int64_t stall_ms;    /* queued output that makes no progress for this long closes the conn (60 s) */
+	int64_t handshake_ms;/* TLS handshake must end within (10 s) */
+};
+extern const struct conn_limits conn_default_limits;
+
+/* Starts connecting to a numeric address (no names here). NULL and error_r when it fails at once; later failures come
+ * as `closed`. handler and ctx are kept. */
+struct conn *conn_connect(struct loop *loop, const char *address, uint16_t port, const struct conn_handler *handler,
+			  void *ctx, struct error *error_r);
+
+/* An owner for a conn (accepted ones start without; see listener.h). Keeps both until closed. */
+void conn_set_handler(struct conn *conn, const struct conn_handler *handler, void *ctx);
+void conn_set_limits(struct conn *conn, const struct conn_limits *limits);
+void conn_set_idle_ms(struct conn *conn, int64_t ms); /* 0: no idle call */
+
+/* Queues bytes (copied); they leave at the turn's end. 0, or -1 when the hard limit is passed or the conn is closing:
+ * then nothing was queued. Small writes of one turn leave in one system call and one TLS record where they fit. */
+int conn_write(struct conn *conn, struct slice bytes);
+/* Space for up to max bytes at the end of the queue, to serialise into without a copy; commit what was used.
+ * NULL as conn_write's -1. No other call on the conn between the two. */
+char *conn_reserve(struct conn *conn, size_t max);
+void conn_commit(struct conn *conn, size_t used);
+size_t conn_queued(const struct conn *conn);
+
+/* Stop and go on reading (nests with the soft limit: reading goes on when nobody wants it paused). */
+void conn_pause(struct conn *conn);
+void conn_resume(struct conn *conn);
+
+/* Flush what is queued, then end (close_notify, FIN). After at most linger_ms it ends anyway. data is not called any
+ * more. Harmless when already closing. */
+void conn_close(struct conn *conn, const char *reason);
+/* End without flushing. */
+void conn_abort(struct conn *conn, const char *reason);
+
+/* Starts TLS on this conn. Server side: context is the default one, SNI may choose another (tls.h). Client side: sni
+ * names the peer. Queued output leaves before the handshake; -1 when input was already buffered behind the command
+ * (STARTTLS injection, SECURITY B1) or TLS is already on. alpn: a protocol list of ours, NULL for none. */
+int conn_start_tls_server(struct conn *conn, struct tls_context *context);
+int conn_start_tls_client(struct conn *conn, struct tls_context *context, const char *sni, const char *alpn);
+
+/* Facts. Strings live as long as the conn. ip: numeric text, v4-mapped addresses as plain v4, "" for unix sockets. */
+const char *conn_ip(const struct conn *conn);
+uint16_t conn_port(const struct conn *conn);
+const char *conn_local_ip(const struct conn *conn);
+uint16_t conn_local_port(const struct conn *conn);
+bool conn_is_secure(const struct conn *conn);
+struct ssl_st *conn_ssl(const struct conn *conn); /* NULL before TLS; for tls.h's questions */
+int conn_fd(const struct conn *conn);
+uint64_t conn_bytes_in(const struct conn *conn);
+uint64_t conn_bytes_out(const struct conn *conn);
+
+/* Read at most this many bytes per second, with a burst; 0: no limit (limits module). */
+void conn_set_rate(struct conn *conn, size_t bytes_per_second, size_t burst_bytes);
+
+/* T: connections alive now. */
+size_t conn_live_count(void);
+
+#endif

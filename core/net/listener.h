@@ -1,0 +1,34 @@
+/* A listening socket. EMFILE and ENFILE pause accepting until a descriptor is free again, without spinning, and without
+ * harm to the connections there are (a reserve descriptor accepts and closes, so the peer sees an end). */
+#ifndef NET_LISTENER_H
+#define NET_LISTENER_H
+
+#include <stdint.h>
+
+struct conn;
+struct error;
+struct listener;
+struct loop;
+
+/* A connection was accepted: set a handler on it before returning, or close it. */
+typedef void accept_fn(void *ctx, struct conn *conn);
+
+/* interface: "*" (IPv4), "::" (IPv6 only), or a numeric address. Keeps fn and ctx. NULL and error_r when the port cannot
+ * be had; the text names interface, port and the usual cause. */
+struct listener *listener_new(struct loop *loop, const char *interface, uint16_t port, accept_fn *fn, void *ctx,
+			      struct error *error_r);
+/* A unix socket, created 0600; a stale file of a dead server is replaced, a live one refused. */
+struct listener *listener_new_unix(struct loop *loop, const char *path, accept_fn *fn, void *ctx, struct error *error_r);
+
+/* At most this many accepts per second for all peers and for one IP (/64 for v6); 0: no limit. And connections at once
+ * per IP. Over the limit: closed at once. */
+struct listener_limits {
+	unsigned accepts_per_second, accepts_per_second_per_ip, connections_per_ip;
+};
+void listener_set_limits(struct listener *listener, const struct listener_limits *limits);
+
+uint16_t listener_port(const struct listener *listener);
+/* Stops listening; accepted connections live on. NULL is fine, leaves NULL behind. */
+void listener_free(struct listener **listener);
+
+#endif

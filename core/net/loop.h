@@ -1,0 +1,58 @@
+/* The loop and its turn. One pass of libev is one turn: input is read and handled, and only at the turn's end is
+ * anything written, freed or collected, in the fixed order of enum turn_step. No callback can find the floor gone. */
+#ifndef NET_LOOP_H
+#define NET_LOOP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct loop;
+struct timer;
+struct watch;
+
+/* What happens at the end of a turn, in this order. Storage commits before outputs are flushed, so nothing is
+ * acknowledged that could be lost. net itself fills FLUSH and FREE; the other steps are hooked by other rooms. */
+enum turn_step { TURN_COMMIT, TURN_FLUSH, TURN_FREE, TURN_SCRATCH, TURN_COLLECT, TURN_STEPS };
+
+typedef void loop_fn(void *ctx);
+
+/* One loop per program, on libev's default loop. */
+struct loop *loop_new(void);
+void loop_free(struct loop **loop);
+
+/* Runs turns until loop_stop. The turn in progress is finished, its end included. */
+void loop_run(struct loop *loop);
+void loop_stop(struct loop *loop);
+/* Runs one turn: waits for events when may_wait, else only polls. For specs and start-up. */
+void loop_turn(struct loop *loop, bool may_wait);
+
+/* Monotonic milliseconds, read once a turn. */
+int64_t loop_now_ms(const struct loop *loop);
+
+/* Keeps fn: called at every turn's end, at that step, in order of registration. */
+void loop_on_turn_end(struct loop *loop, enum turn_step step, loop_fn *fn, void *ctx);
+
+/* fn runs once, at the start of the next turn (which is then not waited for). Keeps until then. */
+void loop_defer(struct loop *loop, loop_fn *fn, void *ctx);
+
+/* Timers. fn may free or restart its own timer. A timer does not repeat by itself. */
+struct timer *timer_new(struct loop *loop, loop_fn *fn, void *ctx);
+void timer_start(struct timer *timer, int64_t after_ms); /* restarts when running */
+void timer_stop(struct timer *timer);
+bool timer_is_running(const struct timer *timer);
+void timer_free(struct timer **timer);
+
+/* Signals, delivered within a turn. Keeps fn for the loop's life. */
+void loop_on_signal(struct loop *loop, int signum, loop_fn *fn, void *ctx);
+
+/* A file descriptor that somebody else owns (Lua's watchfd, DNS). events: WATCH_READ | WATCH_WRITE. */
+enum { WATCH_READ = 1, WATCH_WRITE = 2 };
+typedef void watch_fn(void *ctx, int events);
+struct watch *watch_new(struct loop *loop, int fd, int events, watch_fn *fn, void *ctx);
+void watch_set(struct watch *watch, int events); /* 0 pauses */
+void watch_free(struct watch **watch);
+
+/* T: turn the clock by hand. Moves loop_now_ms and every running timer forward. */
+void loop_advance(struct loop *loop, int64_t ms);
+
+#endif

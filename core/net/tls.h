@@ -1,0 +1,60 @@
+/* TLS with OpenSSL: contexts from files, the choice by SNI, and what a stream wants to know of a finished handshake.
+ *
+ * Always true: TLS 1.2 or newer, AEAD with forward secrecy only, no compression, no renegotiation, no tickets, no early
+ * data, SSL_MODE_RELEASE_BUFFERS. A context is counted: connections keep the one they started with, so replacing it in
+ * the SNI table (reload) never drops a session. */
+#ifndef NET_TLS_H
+#define NET_TLS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/slice.h"
+
+struct conn;
+struct error;
+struct tls_context;
+
+struct tls_config {
+	const char *certificate; /* PEM chain file; NULL for a client without one */
+	const char *key;         /* PEM key file */
+	const char *ca_file;     /* extra trust anchors, NULL: the system's */
+	const char *ca_path;
+	const char *ciphers;     /* TLS 1.2 list, NULL: ours */
+	const char *curves;      /* NULL: X25519:P-256:P-384 */
+	const char *min_protocol;/* "tlsv1_2" (default), "tlsv1_3" */
+	bool ask_client_certificate; /* server: request one; never fails the handshake by itself */
+	const char *alpn;        /* protocol we select when the client offers any: "xmpp-client"; NULL: no ALPN */
+};
+
+/* NULL and error_r (naming the file and the mend) when a file is missing, unreadable or key and certificate differ. */
+struct tls_context *tls_context_new(const struct tls_config *config, bool is_server, struct error *error_r);
+/* Counts. tls_context_unref leaves NULL behind. */
+struct tls_context *tls_context_ref(struct tls_context *context);
+void tls_context_unref(struct tls_context **context);
+
+/* Which context serves a name asked by SNI: a table inside the server's context. name: A-label host name or "*.x".
+ * Replaces an earlier entry. Takes a count of `context`. */
+void tls_context_set_sni(struct tls_context *server, const char *name, struct tls_context *context);
+void tls_context_clear_sni(struct tls_context *server);
+
+/* What a secured connection says. Strings live until the next call. */
+const char *tls_protocol(struct conn *conn);            /* "TLSv1.3" */
+const char *tls_cipher(struct conn *conn);
+const char *tls_sni(struct conn *conn);                 /* "" when none */
+const char *tls_alpn(struct conn *conn);                /* "" when none */
+
+/* Channel bindings, written to `into` (at most 64 bytes); the length, or 0 when not available. */
+size_t tls_binding_exporter(struct conn *conn, uint8_t into[64]);       /* RFC 9266, TLS 1.3 (and 1.2 with EMS) */
+size_t tls_binding_server_end_point(struct conn *conn, uint8_t into[64]); /* RFC 5929 4 */
+size_t tls_binding_unique(struct conn *conn, uint8_t into[64]);         /* RFC 5929 3, TLS 1.2 only */
+
+/* The peer's certificate chain, first the leaf, as PEM; gives a string to mem_free, NULL when there is none. */
+char *tls_peer_chain_pem(struct conn *conn);
+/* Does the peer's chain lead to a trust anchor? Fills why with OpenSSL's words when not. */
+bool tls_peer_chain_is_valid(struct conn *conn, bool as_server, const char **why_r);
+/* SHA-256 of the peer's leaf certificate; false when there is none. */
+bool tls_peer_fingerprint(struct conn *conn, uint8_t into[32]);
+
+#endif

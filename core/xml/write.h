@@ -1,0 +1,23 @@
+/* Stanzas to bytes, always from the tree, never from input. Escapes < > & ' " in text and attributes, and CR, LF, TAB in
+ * attributes (CR in text) as character references, so that any parser reads back the same tree. */
+#ifndef XML_WRITE_H
+#define XML_WRITE_H
+
+#include "base/buf.h"
+#include "xml/stanza.h"
+
+/* Appends the element. context_ns is the default namespace where it will stand ("jabber:client" on a stream; empty for
+ * none): xmlns is written where an element's namespace differs from its surroundings. 0, or -1 when buf is full. */
+int write_el(struct buf *into, const struct stanza *st, struct el el, struct slice context_ns);
+
+/* The most bytes write_el can need; cheap, for reserving space. */
+size_t write_bound(const struct stanza *st, struct el el);
+/* As write_el into memory of at least write_bound bytes. Gives the bytes used. */
+size_t write_into(char *into, const struct stanza *st, struct el el, struct slice context_ns);
+
+/* The opening tag only, as for stream headers and Prosody's :top_tag(). */
+int write_top_tag(struct buf *into, const struct stanza *st, struct el el);
+/* Escapes text for use between tags or quotes. */
+int write_escaped(struct buf *into, struct slice text);
+
+#endif
