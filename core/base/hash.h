@@ -10,8 +10,9 @@
 #include "base/slice.h"
 
 struct hash {
-	struct hash_slot *slots; /* NULL while empty */
+	struct hash_slot *slots; /* NULL until the first entry */
 	uint32_t count, capacity, max;
+	uint32_t used; /* entries and the marks that removed ones left behind */
 };
 
 /* In place; allocates nothing. max is the most entries it may ever hold. */
@@ -34,5 +35,7 @@ void *hash_next(const struct hash *hash, uint32_t *at);
 
 /* The keyed hash itself, for other tables. */
 uint64_t hash_bytes(struct slice bytes);
+/* T: the same with a key that is known, for the published test vectors. */
+uint64_t hash_keyed(const uint64_t key[2], struct slice bytes);
 
 #endif

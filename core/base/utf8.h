@@ -6,6 +6,9 @@
 
 #include "base/slice.h"
 
+/* How many bytes the well-formed character at the start of text has: 1 to 4, or 0 when there is none. */
+size_t utf8_length(struct slice text);
+
 bool utf8_is_valid(struct slice text);
 
 /* The longest prefix of at most max bytes that ends on a character boundary; text must be valid. */

@@ -1,0 +1,58 @@
+#include "base/mem.h"
+
+#include <malloc.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* Nothing here may allocate, so the message is fixed. */
+static _Noreturn void out_of_memory(void)
+{
+	static const char text[] = "out of memory: the machine (or its memory limit) has nothing left to give; stopping\n";
+	ssize_t written = write(STDERR_FILENO, text, sizeof(text) - 1);
+	(void)written;
+	abort();
+}
+
+void *mem_new(size_t size)
+{
+	void *block = calloc(1, size > 0 ? size : 1);
+	if (block == NULL)
+		out_of_memory();
+	return block;
+}
+
+void *mem_resize(void *old, size_t size)
+{
+	void *block = realloc(old, size > 0 ? size : 1);
+	if (block == NULL)
+		out_of_memory();
+	return block;
+}
+
+char *mem_copy(struct slice text)
+{
+	char *copy = mem_resize(NULL, text.len + 1);
+	if (text.len > 0)
+		memcpy(copy, text.ptr, text.len);
+	copy[text.len] = '\0';
+	return copy;
+}
+
+void mem_free(void *block)
+{
+	free(block);
+}
+
+void mem_wipe_free(void *block, size_t size)
+{
+	if (block == NULL)
+		return;
+	explicit_bzero(block, size);
+	free(block);
+}
+
+size_t mem_in_use(void)
+{
+	struct mallinfo2 info = mallinfo2();
+	return info.uordblks + info.hblkhd;
+}
