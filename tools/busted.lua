@@ -1,2 +1,2 @@
--- Runs busted under the interpreter that runs this file, so that it does not matter which Lua `busted` itself would pick.
+-- Runs busted under the interpreter that runs this file, whichever Lua `busted` itself would pick.
 require "busted.runner" { standalone = false }
