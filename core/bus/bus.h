@@ -21,7 +21,8 @@ enum bus_result {
 	BUS_PASS,    /* nobody answered: go on */
 	BUS_HANDLED, /* answered: stop here */
 	BUS_FAILED,  /* a hook died: stop here, fail closed */
-	BUS_WAIT     /* a hook waits: the firing is parked and goes on with bus_continue */
+	BUS_WAIT,    /* a hook waits: the firing is parked and goes on with bus_continue */
+	BUS_DESCEND  /* a hook wants other events fired before the next hook runs; goes on with bus_continue */
 };
 
 /* One firing of one event. Lives where its caller put it; a parked firing must stay where it is until it has ended. */
@@ -56,9 +57,14 @@ struct hook *event_next_hook(const struct event *event, uint32_t *at);
 double hook_priority(const struct hook *hook);
 hook_fn *hook_function(const struct hook *hook);
 
+/* Takes the snapshot without running anything yet; bus_continue(firing, BUS_PASS) starts. False, and nothing taken, when
+ * nobody hooked the event. */
+bool bus_prepare(struct firing *firing, struct event *event, void *data);
 /* Runs the hooks in order until one does not pass. */
 enum bus_result bus_fire(struct firing *firing, struct event *event, void *data);
-/* After BUS_WAIT: the waiting hook has ended with `result`; goes on with the next one where it passed. */
+/* After BUS_WAIT or BUS_DESCEND: that hook has ended with `result`; goes on with the next one where it passed. */
 enum bus_result bus_continue(struct firing *firing, enum bus_result result);
+/* Ends a firing that waits or descended without running its other hooks. */
+void bus_abandon(struct firing *firing);
 
 #endif

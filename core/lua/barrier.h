@@ -1,0 +1,50 @@
+/* Every call from C into Lua goes through here: on a pooled coroutine (so that it may wait), with a traceback, a checked
+ * stack height and a time budget. lua_resume and lua_pcall appear in barrier.c only.
+ *
+ *     struct thread *thread = barrier_begin(core, "timer");
+ *     push the function and its arguments on thread->L
+ *     switch (barrier_run(core, thread, n_args)) ...
+ *     read results from thread->L (from index 1), then barrier_end(core, thread)  -- not after BARRIER_WAITS
+ */
+#ifndef LUA_BARRIER_H
+#define LUA_BARRIER_H
+
+#include <lua.h>
+#include <stdbool.h>
+
+#include "base/list.h"
+
+struct dispatch;
+struct lua_core;
+
+struct thread {
+	lua_State *L;
+	int ref;                   /* anchors L in the registry */
+	struct list link;          /* core.free_threads while unused */
+	struct dispatch *dispatch; /* parked, goes on when this ends; NULL for calls nobody waits for */
+	const char *name;          /* what it runs; lives as long as the program */
+	bool is_waiting;
+	int resume_ref;            /* arguments of native.resume on their way; LUA_NOREF when none */
+};
+
+enum barrier_result { BARRIER_OK, BARRIER_WAITS, BARRIER_FAILED };
+
+struct thread *barrier_begin(struct lua_core *core, const char *name);
+enum barrier_result barrier_run(struct lua_core *core, struct thread *thread, int n_args);
+void barrier_end(struct lua_core *core, struct thread *thread);
+
+/* begin, run, end for calls without arguments of interest: the function of registry reference `ref` with the n values on
+ * top of core->L as arguments (popped). */
+enum barrier_result barrier_call_ref(struct lua_core *core, const char *name, int ref, int n_args);
+
+/* Runs a C function that may raise, outside of any coroutine; for start-up. 0, or -1 with the message left on top of L. */
+int barrier_protect(lua_State *L, lua_CFunction fn, void *arg);
+
+/* native.wait and native.resume. */
+int l_wait(lua_State *L);
+int l_resume(lua_State *L);
+
+/* Interrupts Lua code that has run for seconds without returning (an endless loop in a module). */
+void barrier_start_watchdog(struct lua_core *core);
+
+#endif

@@ -1,0 +1,81 @@
+/* What the files of core/lua share: the state of the Lua side, kept in the registry and in server.lua.
+ *
+ * Naming: a function starting with l_ may raise a Lua error and holds no C resource while it can. */
+#ifndef LUA_CORE_H
+#define LUA_CORE_H
+
+#include <lua.h>
+#include <stdbool.h>
+
+#include "base/list.h"
+#include "base/slice.h"
+#include "bus/bus.h"
+#include "xmpp/router.h"
+#include "xmpp/server.h"
+
+struct workers;
+
+struct lua_core {
+	lua_State *L;
+	struct server *server;
+	struct workers *workers;  /* NULL until the first job */
+	struct list free_threads; /* pooled coroutines */
+	uint32_t n_free_threads;
+	int exit_code;
+	const char *running;      /* what the innermost barrier call runs, for the log; NULL outside */
+	lua_State *innermost;     /* the coroutine it runs on */
+	uint64_t call_serial;     /* counts outermost calls, for the watchdog */
+	bool is_commit_hooked;
+};
+
+/* The core of a state; every state we make has one. */
+struct lua_core *lua_core_of(lua_State *L);
+
+/* Makes the state, opens the standard and native libraries, fills server->ops. libdir: where modules/ stands.
+ * NULL with a message in *error_r (mem_free it) when Lua cannot be started. */
+struct lua_core *lua_core_new(struct server *server, const char *moduledir, const char *libdir, char **error_r);
+void lua_core_free(struct lua_core **core);
+
+/* Calls require(module)[fn](args...) under the barrier; for main. Gives its integer result, -1 when it failed. */
+int lua_core_main(struct lua_core *core, const char *module, const char *fn, int argc, char **argv);
+
+/* ---- handles ---- */
+void l_push_session(lua_State *L, struct session *session);
+struct session *l_test_session(lua_State *L, int index);  /* NULL: not a session, or a dead one */
+struct session *l_check_session(lua_State *L, int index); /* raises */
+void l_push_conn_of(lua_State *L, struct session *session);
+void l_push_user(lua_State *L, struct user *user);
+struct bus *l_check_bus(lua_State *L, int index); /* an events object */
+void l_push_dispatch(lua_State *L, struct dispatch *dispatch);
+void l_push_session_event(lua_State *L, struct session_event *event);
+struct tls_context *l_check_tls_context(lua_State *L, int index);
+
+/* ---- registration into the native table, which is on top of the stack ---- */
+void l_add_events(lua_State *L);
+void l_add_sessions(lua_State *L);
+void l_add_views(lua_State *L);
+void l_add_conns(lua_State *L);
+void l_add_tls(lua_State *L);
+void l_add_router(lua_State *L);
+void l_add_work(lua_State *L);
+
+/* ops of the server */
+void lua_events_install(struct lua_core *core);
+void lua_sessions_install(struct lua_core *core);
+
+static inline void l_push_slice(lua_State *L, struct slice s)
+{
+	if (s.ptr == NULL)
+		lua_pushnil(L);
+	else
+		lua_pushlstring(L, s.ptr, s.len);
+}
+
+static inline struct slice l_to_slice(lua_State *L, int index)
+{
+	struct slice s = SLICE_NONE;
+	s.ptr = lua_tolstring(L, index, &s.len);
+	return s;
+}
+
+#endif

@@ -1,0 +1,77 @@
+/* The program. Called couplet it runs the server: Lua's core.startup reads the configuration and brings everything up,
+ * then the loop runs until somebody ends it. Called coupletctl it runs the admin's tool on the same libraries. */
+#include <libgen.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "lua/barrier.h"
+#include "lua/core.h"
+#include "net/loop.h"
+#include "xmpp/server.h"
+
+/* Where modules/ and lib/ stand: beside a built checkout's build/ directory, else where `make install` put them. */
+static void find_dirs(char moduledir[PATH_MAX], char libdir[PATH_MAX])
+{
+	char exe[PATH_MAX];
+	ssize_t len = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
+	if (len > 0) {
+		exe[len] = '\0';
+		const char *dir = dirname(exe);
+		char probe[PATH_MAX + 32];
+		snprintf(probe, sizeof(probe), "%s/../modules/core/startup.lua", dir);
+		if (access(probe, R_OK) == 0) {
+			snprintf(probe, sizeof(probe), "%s/../modules", dir);
+			if (realpath(probe, moduledir) == NULL)
+				snprintf(moduledir, PATH_MAX, "%s", COUPLET_MODULEDIR);
+			snprintf(probe, sizeof(probe), "%s/lib/couplet", dir);
+			snprintf(libdir, PATH_MAX, "%.*s", PATH_MAX - 1, probe);
+			return;
+		}
+	}
+	snprintf(moduledir, PATH_MAX, "%s", COUPLET_MODULEDIR);
+	snprintf(libdir, PATH_MAX, "%s", COUPLET_LIBDIR);
+}
+
+static bool is_ctl(const char *name)
+{
+	const char *slash = strrchr(name, '/');
+	return strcmp(slash != NULL ? slash + 1 : name, "coupletctl") == 0;
+}
+
+int main(int argc, char **argv)
+{
+	static char moduledir[PATH_MAX], libdir[PATH_MAX];
+	find_dirs(moduledir, libdir);
+	struct loop *loop = loop_new();
+	struct server server;
+	server_init(&server, loop);
+	char *error = NULL;
+	struct lua_core *core = lua_core_new(&server, moduledir, libdir, &error);
+	if (core == NULL) {
+		fprintf(stderr, "couplet: %s\n", error);
+		mem_free(error);
+		return 1;
+	}
+	int code;
+	if (argc > 0 && is_ctl(argv[0])) {
+		code = lua_core_main(core, "ctl.main", "run", argc, argv);
+	} else {
+		/* startup.run gives 0 to go on, else the exit code plus one ends here (--help, --version, errors). */
+		code = lua_core_main(core, "core.startup", "run", argc, argv);
+		if (code == 0) {
+			barrier_start_watchdog(core);
+			loop_run(loop);
+			code = core->exit_code;
+		} else if (code > 0) {
+			code--;
+		}
+	}
+	server_done(&server);
+	lua_core_free(&core);
+	loop_free(&loop);
+	return code < 0 ? 1 : code;
+}

@@ -1,0 +1,484 @@
+/* The way of a stanza through the bus. A dispatch goes through the stages below; each fires one event (and whatever
+ * events its hooks ask for on the way) and the next one begins when nobody answered. */
+#include "xmpp/router.h"
+
+#include <assert.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "xml/stanza.h"
+#include "xmpp/dispatch_private.h"
+#include "xmpp/ns.h"
+#include "xmpp/session.h"
+#include "xmpp/stream.h"
+#include "xmpp/stream_private.h"
+
+enum stage {
+	STAGE_BEFORE,    /* pre-NAME/TARGET on the sender's host */
+	STAGE_ON,        /* NAME/TARGET on the receiving host, or route/remote */
+	STAGE_SELF,      /* NAME/self for what a client sent to itself or to nobody */
+	STAGE_UNANSWERED,
+	STAGE_ONLY,      /* one event given by the caller, then nothing */
+};
+
+static enum stanza_name name_of(enum stanza_kind kind)
+{
+	return kind == STANZA_MESSAGE ? NAME_MESSAGE : kind == STANZA_PRESENCE ? NAME_PRESENCE : NAME_IQ;
+}
+
+/* ---- preparing an envelope ---- */
+
+/* False when it is no message, presence or iq, or an iq without a valid type. */
+static bool find_kind(const struct stanza *stanza, enum stanza_kind *kind_r)
+{
+	struct el root = stanza_root(stanza);
+	struct slice name = el_name(stanza, root), type = el_attr(stanza, root, SLICE("type"));
+	if (slice_is(name, "message"))
+		*kind_r = STANZA_MESSAGE;
+	else if (slice_is(name, "presence"))
+		*kind_r = STANZA_PRESENCE;
+	else if (!slice_is(name, "iq"))
+		return false;
+	else if (slice_is(type, "get"))
+		*kind_r = STANZA_IQ_GET;
+	else if (slice_is(type, "set"))
+		*kind_r = STANZA_IQ_SET;
+	else if (slice_is(type, "result"))
+		*kind_r = STANZA_IQ_RESULT;
+	else if (slice_is(type, "error"))
+		*kind_r = STANZA_IQ_ERROR;
+	else
+		return false;
+	return true;
+}
+
+/* RFC 6120 8.1.3, 8.2.3: an id; exactly one child in a request, at most one in a result. */
+static bool is_well_made(const struct stanza *stanza, enum stanza_kind kind)
+{
+	if (kind == STANZA_MESSAGE || kind == STANZA_PRESENCE)
+		return true;
+	struct el root = stanza_root(stanza);
+	if (el_attr(stanza, root, SLICE("id")).len == 0)
+		return false;
+	uint32_t children = el_count(stanza, root);
+	if (kind == STANZA_IQ_GET || kind == STANZA_IQ_SET)
+		return children == 1;
+	return kind == STANZA_IQ_ERROR || children <= 1;
+}
+
+/* RFC 6121 4.7.1: the values presence may have; messages of unknown type are normal ones (5.2.2). */
+static bool is_known_presence_type(struct slice type)
+{
+	static const char *const known[] = { "unavailable", "subscribe",    "subscribed", "unsubscribe",
+					     "unsubscribed", "probe", "error" };
+	if (type.ptr == NULL)
+		return true;
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+		if (slice_equal(type, slice_of_str(known[i])))
+			return true;
+	}
+	return false;
+}
+
+/* Parses an address into memory of the dispatch, so that hooks may change the stanza. False when it is no JID. */
+static bool keep_jid(struct slice text, char into[JID_MAX], struct jid *jid_r)
+{
+	char scratch[JID_MAX];
+	struct jid jid;
+	if (!jid_parse(text, scratch, &jid))
+		return false;
+	char *at = into;
+	struct slice *parts[] = { &jid.node, &jid.host, &jid.resource };
+	for (int i = 0; i < 3; i++) {
+		if (parts[i]->len > 0)
+			memcpy(at, parts[i]->ptr, parts[i]->len);
+		parts[i]->ptr = at;
+		at += parts[i]->len;
+	}
+	*jid_r = jid;
+	return true;
+}
+
+static bool is_own_bare(const struct session *origin, const struct jid *jid)
+{
+	return jid->resource.len == 0 && jid->node.len > 0 && origin->host != NULL
+	       && slice_equal(jid->node, session_node(origin)) && slice_equal(jid->host, host_name(origin->host));
+}
+
+/* Fills env.to and target from the stanza's address. False when it is not a JID. */
+static bool address(struct dispatch *dispatch)
+{
+	struct envelope *env = &dispatch->env;
+	struct el root = stanza_root(env->stanza);
+	struct slice text = el_attr(env->stanza, root, SLICE("to"));
+	env->is_to_self = false;
+	if (text.ptr == NULL) {
+		env->to = (struct jid){ session_node(env->origin), SLICE_NONE, SLICE_NONE };
+		if (env->origin->host != NULL)
+			env->to.host = host_name(env->origin->host);
+		env->is_to_self = true;
+		env->target = TARGET_BARE;
+		return true;
+	}
+	if (!keep_jid(text, dispatch->to_text, &env->to))
+		return false;
+	char normal[JID_MAX + 1];
+	size_t len = jid_write(&env->to, normal);
+	if (!slice_equal(text, slice_of(normal, len)))
+		el_set_attr(env->stanza, root, SLICE("to"), slice_of(normal, len));
+	if (env->to.node.len == 0) {
+		env->target = TARGET_HOST;
+	} else if (env->to.resource.len > 0) {
+		env->target = TARGET_FULL;
+	} else {
+		env->target = TARGET_BARE;
+		if (is_own_bare(env->origin, &env->to)) {
+			env->is_to_self = true;
+			el_remove_attr(env->stanza, root, SLICE("to"));
+		}
+	}
+	return true;
+}
+
+static void start(struct dispatch *dispatch, struct session *origin, struct stanza **stanza, enum stanza_kind kind)
+{
+	dispatch->data_kind = DATA_DISPATCH;
+	dispatch->is_parked = false;
+	dispatch->depth = dispatch->n_events = 0;
+	dispatch->env.origin = origin;
+	dispatch->env.stanza = *stanza;
+	dispatch->env.kind = kind;
+	dispatch->host = origin->host;
+	dispatch->waiter = dispatch->lua = NULL;
+	dispatch->origin_id = origin->id;
+	*stanza = NULL;
+}
+
+/* ---- answers ---- */
+
+static void send_back(struct session *origin, struct stanza **reply)
+{
+	if (origin->type == SESSION_HOST) {
+		router_route(origin, reply);
+		return;
+	}
+	session_send(origin, *reply);
+	stanza_free(reply);
+}
+
+void router_bounce(struct session *origin, const struct stanza *stanza, const char *type, const char *condition,
+		   const char *text)
+{
+	struct el root = stanza_root(stanza);
+	struct slice old_type = el_attr(stanza, root, SLICE("type"));
+	if (slice_is(old_type, "error") || slice_is(old_type, "result")) /* RFC 6120 8.3.1: never to an error */
+		return;
+	struct slice to = el_attr(stanza, root, SLICE("to")), from = el_attr(stanza, root, SLICE("from"));
+	struct slice id = el_attr(stanza, root, SLICE("id"));
+	struct stanza *reply = stanza_new(el_name(stanza, root), SLICE_NONE);
+	struct el top = stanza_root(reply);
+	el_set_attr(reply, top, SLICE("type"), SLICE("error"));
+	if (id.ptr != NULL)
+		el_set_attr(reply, top, SLICE("id"), id);
+	if (to.ptr != NULL)
+		el_set_attr(reply, top, SLICE("from"), to);
+	if (from.ptr != NULL)
+		el_set_attr(reply, top, SLICE("to"), from);
+	struct el error = el_add(reply, top, SLICE("error"), SLICE_NONE);
+	el_set_attr(reply, error, SLICE("type"), slice_of_str(type));
+	el_add(reply, error, slice_of_str(condition), NS_STANZA_ERRORS);
+	if (text != NULL)
+		el_add_text(reply, el_add(reply, error, SLICE("text"), NS_STANZA_ERRORS), slice_of_str(text));
+	send_back(origin, &reply);
+}
+
+void router_reply_error(struct dispatch *dispatch, const char *type, const char *condition, const char *text)
+{
+	router_bounce(dispatch->env.origin, dispatch->env.stanza, type, condition, text);
+}
+
+/* What the RFCs say of a stanza that no hook answered. */
+static void leave_unanswered(struct dispatch *dispatch)
+{
+	struct envelope *env = &dispatch->env;
+	if (server_host(dispatch->host->server, env->to.host) == NULL) {
+		if (env->kind != STANZA_PRESENCE)
+			router_reply_error(dispatch, "cancel", "remote-server-not-found",
+					   "This server has no connection to that host");
+		return;
+	}
+	if (env->kind != STANZA_PRESENCE) /* RFC 6120 10.5.3.1, 10.5.3.2, 10.5.4 */
+		router_reply_error(dispatch, "cancel", "service-unavailable", NULL);
+}
+
+/* ---- running ---- */
+
+static void end_dispatch(struct dispatch *dispatch)
+{
+	while (dispatch->depth > 0)
+		bus_abandon(&dispatch->firings[--dispatch->depth]);
+	struct server *server = dispatch->host->server;
+	if (dispatch->lua != NULL)
+		server->ops.event_ended(server, dispatch);
+	stanza_free(&dispatch->env.stanza);
+	if (!dispatch->is_parked)
+		return;
+	struct session *origin = server_session(server, dispatch->origin_id);
+	if (origin != NULL && --origin->n_parked == 0)
+		stream_resume(origin);
+	mem_free(dispatch);
+}
+
+/* Moves the dispatch to the heap, where it waits; its session reads on when it has ended. */
+static void park(struct dispatch *dispatch)
+{
+	struct dispatch *heap = dispatch;
+	if (!dispatch->is_parked) {
+		heap = mem_new(sizeof(*heap));
+		*heap = *dispatch;
+		heap->is_parked = true;
+		struct slice *parts[] = { &heap->env.to.node, &heap->env.to.host, &heap->env.to.resource };
+		for (int i = 0; i < 3; i++) {
+			if (parts[i]->ptr >= dispatch->to_text && parts[i]->ptr < dispatch->to_text + JID_MAX)
+				parts[i]->ptr = heap->to_text + (parts[i]->ptr - dispatch->to_text);
+		}
+		for (unsigned i = 0; i < heap->depth; i++)
+			heap->firings[i].data = heap;
+		if (heap->env.origin->n_parked++ == 0)
+			stream_pause(heap->env.origin);
+	}
+	heap->host->server->ops.parked(heap->waiter, heap);
+}
+
+/* Runs what is on the stack of firings until it is empty, somebody answers, or somebody waits. */
+static enum bus_result run_firings(struct dispatch *dispatch, enum bus_result result)
+{
+	for (;;) {
+		if (result == BUS_DESCEND) {
+			/* Last asked for goes in first, so that the first one runs first. */
+			while (dispatch->n_events > 0) {
+				assert(dispatch->depth < DISPATCH_DEPTH);
+				struct firing *firing = &dispatch->firings[dispatch->depth];
+				if (bus_prepare(firing, dispatch->events[--dispatch->n_events], dispatch))
+					dispatch->depth++;
+			}
+			result = BUS_PASS;
+		}
+		if (result != BUS_PASS || dispatch->depth == 0)
+			return result;
+		result = bus_continue(&dispatch->firings[dispatch->depth - 1], BUS_PASS);
+		if (result != BUS_WAIT && result != BUS_DESCEND) /* that firing has ended */
+			dispatch->depth--;
+	}
+}
+
+static enum bus_result fire(struct dispatch *dispatch, struct event *event)
+{
+	if (event_n_hooks(event) == 0)
+		return BUS_PASS;
+	bus_prepare(&dispatch->firings[dispatch->depth++], event, dispatch);
+	return run_firings(dispatch, BUS_PASS);
+}
+
+/* Goes through the stages from where it stands. Ends, or parks, the dispatch. True unless nobody answered. */
+static bool run(struct dispatch *dispatch, enum bus_result result)
+{
+	struct envelope *env = &dispatch->env;
+	enum stanza_name name = name_of(env->kind);
+	while (result == BUS_PASS && dispatch->stage < STAGE_ONLY) {
+		enum stage stage = dispatch->stage++;
+		if (stage == STAGE_BEFORE) {
+			result = fire(dispatch, dispatch->host->before[name][env->target]);
+		} else if (stage == STAGE_ON) {
+			struct host *to = server_host(dispatch->host->server, env->to.host);
+			if (to != NULL)
+				dispatch->host = to;
+			result = fire(dispatch, to != NULL ? to->on[name][env->target]
+							   : dispatch->host->route_remote);
+		} else if (stage == STAGE_SELF) {
+			if (env->is_to_self)
+				result = fire(dispatch, dispatch->host->on[name][TARGET_SELF]);
+		} else {
+			leave_unanswered(dispatch);
+			break;
+		}
+	}
+	if (result == BUS_WAIT) {
+		park(dispatch);
+		return true;
+	}
+	if (result == BUS_FAILED) /* HOUSE 6: fail closed, and say so to who asked */
+		router_reply_error(dispatch, "cancel", "internal-server-error", NULL);
+	end_dispatch(dispatch);
+	return result != BUS_PASS;
+}
+
+void router_resume(struct dispatch *dispatch, enum bus_result result)
+{
+	assert(dispatch->is_parked);
+	struct session *origin = server_session(dispatch->host->server, dispatch->origin_id);
+	dispatch->env.origin = origin != NULL ? origin : dispatch->host->self;
+	dispatch->waiter = NULL;
+	if (result != BUS_WAIT) {
+		/* The hook that waited has ended: its firing is the topmost one. */
+		result = bus_continue(&dispatch->firings[dispatch->depth - 1], result);
+		if (result != BUS_WAIT && result != BUS_DESCEND)
+			dispatch->depth--;
+		if (result == BUS_PASS || result == BUS_DESCEND)
+			result = run_firings(dispatch, result);
+	}
+	run(dispatch, result);
+}
+
+/* ---- the ways in ---- */
+
+void router_receive(struct session *origin, struct stanza **stanza)
+{
+	struct el root = stanza_root(*stanza);
+	struct slice from = el_attr(*stanza, root, SLICE("from"));
+	struct dispatch dispatch;
+	enum stanza_kind kind;
+	if (from.ptr != NULL && !slice_equal(from, session_full_jid(origin))
+	    && !slice_equal(from, session_bare_jid(origin))) {
+		struct jid jid;
+		if (!keep_jid(from, dispatch.to_text, &jid) || !slice_equal(jid.node, session_node(origin))
+		    || !slice_equal(jid.host, host_name(origin->host))
+		    || (jid.resource.len > 0 && !slice_equal(jid.resource, session_resource(origin)))) {
+			/* RFC 6120 8.1.2.1 and 4.9.3.9 */
+			session_close(origin, "invalid-from", "You may only send as yourself");
+			return;
+		}
+	}
+	el_set_attr(*stanza, root, SLICE("from"), session_full_jid(origin));
+	if (origin->lang != NULL && el_attr(*stanza, root, SLICE("xml:lang")).ptr == NULL)
+		el_set_attr(*stanza, root, SLICE("xml:lang"), slice_of_str(origin->lang)); /* RFC 6120 8.1.5 */
+	if (!find_kind(*stanza, &kind) || !is_well_made(*stanza, kind)
+	    || (kind == STANZA_PRESENCE && !is_known_presence_type(el_attr(*stanza, root, SLICE("type"))))) {
+		router_bounce(origin, *stanza, "modify", "bad-request", NULL);
+		return;
+	}
+	start(&dispatch, origin, stanza, kind);
+	dispatch.env.from = (struct jid){ session_node(origin), host_name(origin->host), session_resource(origin) };
+	dispatch.stage = STAGE_BEFORE;
+	if (!address(&dispatch)) { /* RFC 6120 8.3.3.8 */
+		router_reply_error(&dispatch, "modify", "jid-malformed", NULL);
+		end_dispatch(&dispatch);
+		return;
+	}
+	run(&dispatch, BUS_PASS);
+}
+
+void router_post(struct session *origin, struct stanza **stanza, bool with_pre)
+{
+	struct dispatch dispatch;
+	enum stanza_kind kind;
+	if (!find_kind(*stanza, &kind)) {
+		log_warn("router", "dropped something that is neither message, presence nor iq");
+		stanza_free(stanza);
+		return;
+	}
+	start(&dispatch, origin, stanza, kind);
+	if (dispatch.host == NULL || !address(&dispatch)) {
+		log_warn("router", "dropped a stanza without a valid address");
+		if (dispatch.host == NULL)
+			stanza_free(&dispatch.env.stanza);
+		else
+			end_dispatch(&dispatch);
+		return;
+	}
+	char from_text[JID_MAX];
+	struct slice from = el_attr(dispatch.env.stanza, stanza_root(dispatch.env.stanza), SLICE("from"));
+	if (from.ptr == NULL || !keep_jid(from, from_text, &dispatch.env.from))
+		dispatch.env.from = (struct jid){ session_node(origin), host_name(origin->host), SLICE_NONE };
+	dispatch.stage = with_pre ? STAGE_BEFORE : STAGE_ON;
+	run(&dispatch, BUS_PASS);
+}
+
+void router_route(struct session *origin, struct stanza **stanza) { router_post(origin, stanza, false); }
+
+bool router_fire_stanza(struct session *origin, struct stanza **stanza, bool is_iq)
+{
+	if (origin->host == NULL)
+		return false;
+	struct el root = stanza_root(*stanza), named = is_iq ? el_first(*stanza, root) : root;
+	if (el_is_none(named))
+		return false;
+	char text[EVENT_NAME_MAX];
+	struct slice name = dispatch_event_name(text, is_iq ? "stanza/iq/" : "stanza/", el_ns(*stanza, named),
+						el_name(*stanza, named));
+	struct event *event = bus_find(origin->host->bus, name);
+	if (event_n_hooks(event) == 0)
+		return false;
+	struct dispatch dispatch;
+	start(&dispatch, origin, stanza, STANZA_IQ_SET);
+	dispatch.env.from = (struct jid){ session_node(origin), host_name(origin->host), SLICE_NONE };
+	dispatch.env.to = (struct jid){ SLICE_NONE, host_name(origin->host), SLICE_NONE };
+	dispatch.env.target = TARGET_HOST;
+	dispatch.env.is_to_self = false;
+	dispatch.stage = STAGE_ONLY;
+	return run(&dispatch, fire(&dispatch, event));
+}
+
+enum bus_result router_fire_session(struct session *session, const char *event, struct session_event *data)
+{
+	struct bus *bus = session->host != NULL ? session->host->bus : session->server->bus;
+	struct event *found = bus != NULL ? bus_find(bus, slice_of_str(event)) : NULL;
+	struct firing firing;
+	enum bus_result result = bus_fire(&firing, found, data);
+	if (result == BUS_WAIT || result == BUS_DESCEND) { /* cannot be parked: the hook goes on alone, later ones do not run */
+		bus_abandon(&firing);
+		result = BUS_HANDLED;
+	}
+	if (data->features == NULL)
+		router_end_session_event(data);
+	return result;
+}
+
+void router_end_session_event(struct session_event *data)
+{
+	if (data->lua != NULL)
+		data->session->server->ops.event_ended(data->session->server, data);
+}
+
+enum bus_result router_call_hook(struct session *origin, struct stanza **stanza, hook_fn *fn)
+{
+	struct dispatch dispatch;
+	enum stanza_kind kind;
+	if (origin->host == NULL || !find_kind(*stanza, &kind)) {
+		stanza_free(stanza);
+		return BUS_PASS;
+	}
+	start(&dispatch, origin, stanza, kind);
+	enum bus_result result = BUS_PASS;
+	if (address(&dispatch)) {
+		struct host *to = server_host(origin->server, dispatch.env.to.host);
+		if (to != NULL)
+			dispatch.host = to;
+		struct firing firing = { .data = &dispatch };
+		result = run_firings(&dispatch, fn(NULL, &firing));
+	}
+	if (result == BUS_WAIT) {
+		park(&dispatch);
+		return BUS_HANDLED;
+	}
+	end_dispatch(&dispatch);
+	return result;
+}
+
+struct slice dispatch_event_name(char into[EVENT_NAME_MAX], const char *prefix, struct slice ns, struct slice name)
+{
+	size_t prefix_len = strlen(prefix);
+	if (prefix_len + ns.len + 1 + name.len > EVENT_NAME_MAX)
+		return SLICE_NONE; /* longer than any name that could have been hooked */
+	char *at = into;
+	memcpy(at, prefix, prefix_len);
+	at += prefix_len;
+	if (ns.len > 0) {
+		memcpy(at, ns.ptr, ns.len);
+		at += ns.len;
+		*at++ = ':';
+	}
+	memcpy(at, name.ptr, name.len);
+	at += name.len;
+	return slice_of(into, (size_t)(at - into));
+}

@@ -1,0 +1,82 @@
+/* Everything that lives as long as the program: the one mutable struct that main owns, handed to whoever needs it.
+ *
+ * `ops` is how this room asks Lua for what only Lua knows, without knowing Lua: core/lua fills it at start-up. */
+#ifndef XMPP_SERVER_H
+#define XMPP_SERVER_H
+
+#include <stdint.h>
+
+#include "base/hash.h"
+#include "base/list.h"
+#include "base/slice.h"
+
+struct bus;
+struct dispatch;
+struct host;
+struct loop;
+struct session;
+struct stanza;
+struct user;
+
+/* Sessions are remembered across turns by this, never by pointer. Zero names nobody. */
+struct session_id {
+	uint32_t index, generation;
+};
+
+struct server;
+
+struct server_ops {
+	/* A dispatch was moved to where it will wait; whoever waits on it must know the new address. */
+	void (*parked)(void *waiter, struct dispatch *dispatch);
+	/* An event (struct dispatch or struct session_event, told by its first field) whose `lua` is set has ended: what
+	 * was made for Lua may go. Leaves NULL where it took the stanza over. */
+	void (*event_ended)(struct server *server, void *data);
+	/* The session is gone for good: its handle is dead from now on. */
+	void (*session_gone)(struct session *session);
+	/* The user's last session has gone: fields kept with the user may go. */
+	void (*user_gone)(struct user *user);
+	/* Filters of util.filters on "stanzas/in" and "stanzas/out": may replace *stanza (given back) or drop it (NULL).
+	 * Only called for sessions with has_filters. */
+	void (*filter)(struct session *session, struct stanza **stanza, bool is_out);
+	/* The same for "bytes/in" and "bytes/out" of sessions with has_byte_filters. Result lives until the next call. */
+	struct slice (*filter_bytes)(struct session *session, struct slice bytes, bool is_out);
+};
+
+struct server_options {
+	int64_t c2s_timeout_ms;   /* to authenticate and bind (SECURITY table 2: 30 s) */
+	int64_t c2s_idle_ms;      /* silence before `c2s-read-timeout` is fired (5 min) */
+	int64_t c2s_close_ms;     /* for the peer to answer </stream:stream> */
+	size_t c2s_stanza_bytes;  /* after authentication */
+	size_t c2s_unauthed_stanza_bytes;
+	uint32_t resources_per_user;
+};
+
+struct server {
+	struct loop *loop;
+	struct bus *bus;         /* server-wide events: prosody.events */
+	struct hash hosts;       /* name -> struct host */
+	struct list sessions;    /* every session, by struct session.link */
+	struct list ended;       /* those that go at the turn's end */
+	struct session_slot *slots;
+	uint32_t n_slots, free_slot, n_sessions;
+	struct list awake;       /* streams that hold a parser, longest unused first */
+	struct timer *sweep;     /* gives back the parsers of quiet streams */
+	struct server_ops ops;
+	struct server_options options;
+	void *lua;               /* core/lua's own */
+	uint64_t stanzas_in, stanzas_out;
+};
+
+/* In place; loop is borrowed for the server's life. */
+void server_init(struct server *server, struct loop *loop);
+/* Closes what is left, frees what it holds. */
+void server_done(struct server *server);
+
+/* NULL when we do not serve that name. name is a prepared host part. */
+struct host *server_host(const struct server *server, struct slice name);
+/* NULL once the session is gone. */
+struct session *server_session(const struct server *server, struct session_id id);
+/* The session in a slot, NULL when it is free; for walks that outlive changes (index < n_slots). */
+struct session *server_session_at(const struct server *server, uint32_t index);
+
+#endif

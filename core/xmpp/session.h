@@ -1,0 +1,102 @@
+/* A session: who is on the other side of a stream, and what they may do. Clients, servers, components and the hosts
+ * themselves are sessions; the stream below it (or a Lua transport) carries the bytes.
+ *
+ * Always true: memory is freed at the end of a turn and only there; `session_close` starts an ending, session_end
+ * finishes it once. Across turns remember `id`. */
+#ifndef XMPP_SESSION_H
+#define XMPP_SESSION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/list.h"
+#include "base/slice.h"
+#include "xmpp/server.h"
+
+struct conn;
+struct dispatch;
+struct host;
+struct stanza;
+struct stream;
+struct user;
+
+enum session_type {
+	SESSION_HOST, /* a host of ours, as the sender of what modules send */
+	SESSION_C2S_UNAUTHED,
+	SESSION_C2S_UNBOUND, /* authenticated; "c2s" to Lua, with no resource */
+	SESSION_C2S,
+	SESSION_S2SIN_UNAUTHED,
+	SESSION_S2SIN,
+	SESSION_S2SOUT_UNAUTHED,
+	SESSION_S2SOUT,
+	SESSION_COMPONENT_UNAUTHED,
+	SESSION_COMPONENT,
+};
+
+/* What carries a session's stanzas. A stream is one; core/lua has one that asks a Lua `send` field. */
+struct transport {
+	/* Borrows. 0, or -1 when it could not be queued. */
+	int (*send)(struct session *session, const struct stanza *stanza);
+	int (*send_bytes)(struct session *session, struct slice bytes);
+	/* Starts the ending with an RFC 6120 4.9.3 condition (NULL: none) and text (NULL: none). */
+	void (*close)(struct session *session, const char *condition, const char *text);
+};
+
+struct session {
+	struct server *server;
+	struct session_id id;
+	const struct transport *transport;
+	struct stream *stream;   /* NULL on Lua transports and hosts */
+	struct host *host;       /* the host it belongs to or talks to; NULL until its stream header */
+	struct user *user;       /* while bound */
+	struct list link;        /* server.sessions */
+	struct list user_link;   /* user.sessions */
+	char *jid;               /* "node@host/resource" as far as known; NULL before authentication */
+	uint16_t node_len, host_len, resource_len;
+	enum session_type type : 8;
+	bool is_available : 1;   /* has sent available presence: gets what is sent to the bare JID */
+	bool is_interested : 1;  /* has asked for the roster */
+	bool is_closing : 1;
+	bool is_ended : 1;
+	bool has_filters : 1, has_byte_filters : 1;
+	int8_t priority;
+	uint8_t n_parked;        /* dispatches that wait: reading is paused meanwhile */
+	uint32_t bound_order;    /* grows with each bind, for ties in priority */
+	char *lang;              /* the stream's xml:lang, NULL when none */
+	int lua_ref;             /* core/lua's handle; 0: none was made */
+};
+
+/* Gives a session without transport; it is known to the server by its id. */
+struct session *session_new(struct server *server, enum session_type type);
+/* Parts of the JID; empty while unknown. */
+struct slice session_node(const struct session *session);
+struct slice session_resource(const struct session *session);
+struct slice session_full_jid(const struct session *session); /* empty until bound */
+struct slice session_bare_jid(const struct session *session); /* empty until authenticated */
+const char *session_type_name(const struct session *session);  /* Prosody's: "c2s_unauthed", "s2sin" ... */
+
+/* After successful SASL: the session speaks for node@host. node is prepared (RFC 6120 6.3.7). */
+void session_authenticated(struct session *session, struct slice node);
+
+/* Resource binding (RFC 6120 7). wanted may be empty: the server makes one. A taken resource is won by the newcomer, the
+ * old session is closed with <conflict/> (7.7.2.2). 0, or -1 with an error type and condition for the iq. */
+int session_bind(struct session *session, struct slice wanted, const char **type_r, const char **condition_r);
+
+/* Presence as the router sees it. */
+void session_set_available(struct session *session, bool is_available, int8_t priority);
+
+/* A stanza for the other side; borrows. 0, or -1 when the session cannot take it (closing, queue full). */
+int session_send(struct session *session, struct stanza *stanza);
+
+/* Starts the ending; condition and text as in struct transport. Harmless when closing. */
+void session_close(struct session *session, const char *condition, const char *text);
+/* The transport is gone: fires resource-unbind, forgets the user, frees at the turn's end. reason is for the log. */
+void session_end(struct session *session, const char *reason);
+
+/* At the turn's end: frees the sessions that ended in it. */
+void session_free_ended(struct server *server);
+
+/* T */
+size_t session_live_count(void);
+
+#endif
