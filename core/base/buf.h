@@ -22,7 +22,8 @@ int buf_add(struct buf *buf, struct slice bytes);
 int buf_add_byte(struct buf *buf, char byte);
 int buf_addf(struct buf *buf, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* Room for `more` bytes at buf->ptr + buf->len, which the caller fills and then adds to buf->len. -1 over the ceiling. */
+/* Room for `more` bytes at buf->ptr + buf->len, which the caller fills and then adds to buf->len. -1 over the
+ * ceiling. */
 int buf_reserve(struct buf *buf, size_t more);
 
 /* Forgets the first n bytes (n <= len). */

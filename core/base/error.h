@@ -9,10 +9,12 @@ struct error {
 	char text[512]; /* NUL-terminated; cut on a character boundary when too long */
 };
 
-/* Sets the text, printf-like; error may be NULL when nobody wants it. Always returns -1, so that `return error_set(...)` reads well. */
+/* Sets the text, printf-like; error may be NULL when nobody wants it. Always returns -1, so that
+ * `return error_set(...)` reads well. */
 int error_set(struct error *error, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* Puts context before the text: error_prefix(e, "store: roster of %s", user) -> "store: roster of x: ...". Returns -1. */
+/* Puts context before the text: error_prefix(e, "store: roster of %s", user) -> "store: roster of x: ...".
+ * Returns -1. */
 int error_prefix(struct error *error, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #endif

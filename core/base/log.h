@@ -1,6 +1,6 @@
 /* Where the core says what happened. The core only calls log_write; sinks (console, file, syslog) are added from the
- * configuration. Control characters of a message are escaped before a sink sees it: newline as \n, others and bytes that
- * are not UTF-8 as \xHH; very long messages are cut. Secrets are never passed here. For the loop's thread only. */
+ * configuration. Control characters of a message are escaped before a sink sees it: newline as \n, others and bytes
+ * that are not UTF-8 as \xHH; very long messages are cut. Secrets are never passed here. For the loop's thread only. */
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
 
@@ -13,12 +13,13 @@ enum log_level { LOG_LEVEL_DEBUG, LOG_LEVEL_INFO, LOG_LEVEL_WARN, LOG_LEVEL_ERRO
 /* name is the source ("c2s55d1", "mod_ping"); text is escaped and without newline. Both are borrowed. */
 typedef void log_sink_fn(void *ctx, enum log_level level, const char *name, const char *text);
 
-/* Keeps fn and ctx until log_sink_remove. What fn itself logs goes to the other sinks only. levels is a bit set: 1 << LOG_LEVEL_x. Gives an id > 0. */
+/* Keeps fn and ctx until log_sink_remove. What fn itself logs goes to the other sinks only. levels is a bit set:
+ * 1 << LOG_LEVEL_x. Gives an id > 0. */
 int log_sink_add(unsigned levels, log_sink_fn *fn, void *ctx);
 void log_sink_remove(int id);
 
-/* Sinks of our own. colours: only meant for a terminal. path is opened for append, mode 0640; log_reopen opens it again
- * (after SIGHUP). -1 when it cannot be opened. Each gives a sink id, removed by log_sink_remove. */
+/* Sinks of our own. colours: only meant for a terminal. path is opened for append, mode 0640; log_reopen opens it
+ * again (after SIGHUP). -1 when it cannot be opened. Each gives a sink id, removed by log_sink_remove. */
 struct error;
 int log_to_console(unsigned levels, bool colours);
 int log_to_file(unsigned levels, const char *path, bool timestamps, struct error *error_r);

@@ -3,6 +3,7 @@
 #ifndef NET_LISTENER_H
 #define NET_LISTENER_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 struct conn;
@@ -13,15 +14,17 @@ struct loop;
 /* A connection was accepted: set a handler on it before returning, or close it. */
 typedef void accept_fn(void *ctx, struct conn *conn);
 
-/* interface: "*" (IPv4), "::" (IPv6 only), or a numeric address. Keeps fn and ctx. NULL and error_r when the port cannot
- * be had; the text names interface, port and the usual cause. */
+/* interface: "*" (IPv4), "::" (IPv6 only), or a numeric address; port 0: any free one. Keeps fn and ctx. NULL and
+ * error_r when the port cannot be had; the text names interface, port and the usual cause. */
 struct listener *listener_new(struct loop *loop, const char *interface, uint16_t port, accept_fn *fn, void *ctx,
 			      struct error *error_r);
 /* A unix socket, created 0600; a stale file of a dead server is replaced, a live one refused. */
-struct listener *listener_new_unix(struct loop *loop, const char *path, accept_fn *fn, void *ctx, struct error *error_r);
+struct listener *listener_new_unix(struct loop *loop, const char *path, accept_fn *fn, void *ctx,
+				   struct error *error_r);
 
-/* At most this many accepts per second for all peers and for one IP (/64 for v6); 0: no limit. And connections at once
- * per IP. Over the limit: closed at once. */
+/* At most this many accepts per second (bursts of one second's worth) for all peers and for one IP (/64 for v6), and
+ * connections at once per IP; 0: no limit. Over the limit: closed at once. Peers on unix sockets count for all peers
+ * only. */
 struct listener_limits {
 	unsigned accepts_per_second, accepts_per_second_per_ip, connections_per_ip;
 };
@@ -30,5 +33,8 @@ void listener_set_limits(struct listener *listener, const struct listener_limits
 uint16_t listener_port(const struct listener *listener);
 /* Stops listening; accepted connections live on. NULL is fine, leaves NULL behind. */
 void listener_free(struct listener **listener);
+
+/* T: listeners alive now. */
+size_t listener_live_count(void);
 
 #endif

@@ -18,14 +18,16 @@ struct tls_context;
 
 struct tls_config {
 	const char *certificate; /* PEM chain file; NULL for a client without one */
-	const char *key;         /* PEM key file */
-	const char *ca_file;     /* extra trust anchors, NULL: the system's */
+	const char *key;         /* PEM key file without a password, NULL: in the certificate's file */
+	const char *ca_file;     /* trust anchors, NULL with ca_path: the system's */
 	const char *ca_path;
-	const char *ciphers;     /* TLS 1.2 list, NULL: ours */
+	const char *ciphers;     /* TLS 1.2 list, NULL: ours; with another list its author answers for it */
 	const char *curves;      /* NULL: X25519:P-256:P-384 */
 	const char *min_protocol;/* "tlsv1_2" (default), "tlsv1_3" */
 	bool ask_client_certificate; /* server: request one; never fails the handshake by itself */
-	const char *alpn;        /* protocol we select when the client offers any: "xmpp-client"; NULL: no ALPN */
+	const char *alpn;        /* protocols we select when the client offers any, comma separated, the first that it
+				  * offers: "xmpp-client"; when it offers none of them, the handshake fails with
+				  * no_application_protocol (RFC 7301 3.2). NULL: ALPN is ignored */
 };
 
 /* NULL and error_r (naming the file and the mend) when a file is missing, unreadable or key and certificate differ. */
@@ -34,12 +36,13 @@ struct tls_context *tls_context_new(const struct tls_config *config, bool is_ser
 struct tls_context *tls_context_ref(struct tls_context *context);
 void tls_context_unref(struct tls_context **context);
 
-/* Which context serves a name asked by SNI: a table inside the server's context. name: A-label host name or "*.x".
- * Replaces an earlier entry. Takes a count of `context`. */
+/* Which context serves a name asked by SNI: a table inside the server's context. name: A-label host name or "*.x",
+ * which stands for one label; a whole name goes first. A name in no entry gets `server` itself. ALPN and whether a
+ * client's certificate is asked for stay `server`'s. Replaces an earlier entry. Counts `context` for itself. */
 void tls_context_set_sni(struct tls_context *server, const char *name, struct tls_context *context);
 void tls_context_clear_sni(struct tls_context *server);
 
-/* What a secured connection says. Strings live until the next call. */
+/* What a secured connection says; "" before that. Strings live until the next call. */
 const char *tls_protocol(struct conn *conn);            /* "TLSv1.3" */
 const char *tls_cipher(struct conn *conn);
 const char *tls_sni(struct conn *conn);                 /* "" when none */
@@ -52,7 +55,8 @@ size_t tls_binding_unique(struct conn *conn, uint8_t into[64]);         /* RFC 5
 
 /* The peer's certificate chain, first the leaf, as PEM; gives a string to mem_free, NULL when there is none. */
 char *tls_peer_chain_pem(struct conn *conn);
-/* Does the peer's chain lead to a trust anchor? Fills why with OpenSSL's words when not. */
+/* Does the peer's chain lead to a trust anchor, for a server's or a client's purpose (for a client, a server's
+ * certificate will do)? The handshake itself never asks. Names are not looked at. why: OpenSSL's words when not. */
 bool tls_peer_chain_is_valid(struct conn *conn, bool as_server, const char **why_r);
 /* SHA-256 of the peer's leaf certificate; false when there is none. */
 bool tls_peer_fingerprint(struct conn *conn, uint8_t into[32]);
