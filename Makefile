@@ -25,7 +25,8 @@ TEST_SOURCES := $(filter-out core/main/main.c,$(SOURCES)) $(wildcard core/lua/te
 FUZZERS := $(patsubst core/%.c,build/fuzz/%,$(wildcard core/*/fuzz_*.c))
 # An optional shared object NAME.so is core/lua/so_NAME.c and what it binds. Lua finds it by package.cpath.
 SHARED_OBJECTS := $(if $(filter yes,$(SQLITE)),$(if $(wildcard core/lua/so_sqlite.c),sqlite3))
-sqlite3_SOURCES = core/store/sqlite.c core/lua/so_sqlite.c
+# It brings its own copy of the base it needs: under the plain interpreter (specs) there is no program to take it from.
+sqlite3_SOURCES = core/store/sqlite.c core/lua/so_sqlite.c $(addprefix core/base/,error.c hash.c mem.c random.c utf8.c)
 sqlite3_LIBS = $(SQLITE_LIBS)
 
 WARNINGS = -Wall -Wextra -Wconversion -Wshadow -Wformat=2 -Wstrict-prototypes -Werror=format-security \
@@ -34,7 +35,7 @@ ifneq ($(filter true 1,$(CI) $(WERROR)),)
 WARNINGS += -Werror
 endif
 
-FLAGS = -std=gnu11 -Icore $(LIB_CFLAGS) $(SQLITE_CFLAGS) $(WARNINGS) -MMD -MP
+FLAGS = -std=gnu11 -D_GNU_SOURCE= -Icore $(LIB_CFLAGS) $(SQLITE_CFLAGS) $(WARNINGS) -MMD -MP
 PATHS = -DCOUPLET_VERSION='"$(VERSION)"' -DCOUPLET_PREFIX='"$(PREFIX)"' -DCOUPLET_LIBDIR='"$(PREFIX)/lib/couplet"' \
 	-DCOUPLET_SYSCONFDIR='"$(SYSCONFDIR)/couplet"' -DCOUPLET_DATADIR='"$(LOCALSTATEDIR)/lib/couplet"'
 # Lua's own C modules take the interpreter's symbols from the program, hence -E.
@@ -83,6 +84,7 @@ build/$(1)/couplet_core.so: $$(TEST_SOURCES:core/%.c=build/$(1)/obj/%.o)
 build/$(1)/couplet: $$(SOURCES:core/%.c=build/$(1)/obj/%.o)
 	$$(call say,LINK,$$@) $$(CC) $(3) -Wl,-E -o $$@ $$^ $$(LIBS) $$(LUA_LIBS)
 	@ln -sf couplet build/$(1)/coupletctl
+	@ln -sfn ../modules build/modules # where the program looks, as seen from build/$(1)
 
 build/$(1)/lib/couplet/sqlite3.so: $$(sqlite3_SOURCES:core/%.c=build/$(1)/obj/%.o)
 	@mkdir -p $$(@D)
@@ -191,7 +193,7 @@ help:
 
 # ---- fuzzing: all of core as an archive, so that a target links only what it touches ----
 
-FUZZ_FLAGS = -std=gnu11 -Icore $(LIB_CFLAGS) -DCOUPLET_TEST -O1 -g -fno-omit-frame-pointer -MMD -MP
+FUZZ_FLAGS = -std=gnu11 -D_GNU_SOURCE= -Icore $(LIB_CFLAGS) -DCOUPLET_TEST -O1 -g -fno-omit-frame-pointer -MMD -MP
 build/fuzz/obj/%.o: core/%.c build/config.mk
 	@mkdir -p $(@D)
 	$(call say,CC,"$< (fuzz)") clang $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link,address,undefined -c -o $@ $<

@@ -42,7 +42,8 @@ function client.new(options)
 end
 
 function client:note(direction, text)
-	table.insert(self.log, direction .. " " .. (#text > 2000 and text:sub(1, 2000) .. "..." or text))
+	text = #text > 400 and text:sub(1, 400) .. "..." or text
+	table.insert(self.log, direction .. " " .. text:gsub("[%c\128-\255]", function(c) return ("\\x%02x"):format(c:byte()) end))
 	if #self.log > 30 then table.remove(self.log, 1) end
 end
 
