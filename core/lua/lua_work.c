@@ -284,6 +284,7 @@ static void derived(void *ctx)
 
 static int after_derivation(lua_State *L, int status, lua_KContext ctx)
 {
+	(void)L;
 	(void)status;
 	(void)ctx;
 	return 1;

@@ -45,6 +45,7 @@ struct paths {
 static const char searcher_lua[] =
 	"local moduledir, libdir = ...\n"
 	"package.path = moduledir..'/compat/?.lua;'..package.path\n"
+	"package.cpath = libdir..'/?.so;'..package.cpath\n"
 	"local function find(name)\n"
 	"	local plain = name:match('^prosody%.(.+)$')\n"
 	"	if plain then return function () return require(plain) end, plain end\n"
@@ -53,9 +54,6 @@ static const char searcher_lua[] =
 	"	local path = moduledir..'/'..name:gsub('%.', '/')..'.lua'\n"
 	"	local chunk, err = loadfile(path, 't')\n"
 	"	if chunk then return chunk, path end\n"
-	"	local so = libdir..'/'..name:gsub('%.', '_')..'.so'\n"
-	"	local open = package.loadlib(so, 'luaopen_'..name:gsub('%.', '_'))\n"
-	"	if open then return open, so end\n"
 	"	return '\\n\\t'..(err or path)\n"
 	"end\n"
 	"table.insert(package.searchers, 2, find)\n";

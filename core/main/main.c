@@ -26,13 +26,13 @@ static void find_dirs(char moduledir[PATH_MAX], char libdir[PATH_MAX])
 		if (access(probe, R_OK) == 0) {
 			snprintf(probe, sizeof(probe), "%s/../modules", dir);
 			if (realpath(probe, moduledir) == NULL)
-				snprintf(moduledir, PATH_MAX, "%s", COUPLET_MODULEDIR);
+				snprintf(moduledir, PATH_MAX, "%s", COUPLET_LIBDIR "/modules");
 			snprintf(probe, sizeof(probe), "%s/lib/couplet", dir);
 			snprintf(libdir, PATH_MAX, "%.*s", PATH_MAX - 1, probe);
 			return;
 		}
 	}
-	snprintf(moduledir, PATH_MAX, "%s", COUPLET_MODULEDIR);
+	snprintf(moduledir, PATH_MAX, "%s", COUPLET_LIBDIR "/modules");
 	snprintf(libdir, PATH_MAX, "%s", COUPLET_LIBDIR);
 }
 

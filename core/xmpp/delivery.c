@@ -100,10 +100,14 @@ static enum bus_result message_full(void *ctx, struct firing *firing)
 	return BUS_HANDLED;
 }
 
-/* RFC 6121 8.5.3.1, 8.5.3.2.2 */
+/* RFC 6121 8.5.3.1, 8.5.3.2.2. Subscriptions and probes are the user's affair, not one session's: left to mod_presence. */
 static enum bus_result presence_full(void *ctx, struct firing *firing)
 {
 	(void)ctx;
+	struct envelope *env = &((struct dispatch *)firing->data)->env;
+	struct slice type = el_attr(env->stanza, stanza_root(env->stanza), SLICE("type"));
+	if (type.ptr != NULL && !slice_is(type, "unavailable") && !slice_is(type, "error"))
+		return BUS_PASS;
 	struct session *session = full_target(firing->data);
 	if (session != NULL)
 		session_send(session, ((struct dispatch *)firing->data)->env.stanza);

@@ -1,0 +1,86 @@
+local T = require "couplet_core"
+
+describe("an event", function ()
+	local bus
+	before_each(function () bus = T.new_bus() end)
+	after_each(function () bus:free() end)
+
+	it("without hooks passes, and asking for it does not make it", function ()
+		assert.equal("pass", (bus:fire "nobody/asked"))
+		assert.equal(0, bus:count "nobody/asked")
+	end)
+
+	it("runs hooks by priority, equal ones in order of registration", function ()
+		bus:hook("e", "b", 0)
+		bus:hook("e", "c", 0)
+		bus:hook("e", "a", 10)
+		bus:hook("e", "d", -0.5)
+		local result, trace = bus:fire "e"
+		assert.same({ "pass", "a b c d " }, { result, trace })
+	end)
+
+	it("stops at the first hook that answers or dies", function ()
+		bus:hook("e", "a", 2)
+		bus:hook("e", "b", 1, "handled")
+		bus:hook("e", "c", 0)
+		assert.same({ "handled", "a b " }, { bus:fire "e" })
+		bus:hook("f", "a", 2, "failed")
+		bus:hook("f", "b", 1)
+		assert.same({ "failed", "a " }, { bus:fire "f" })
+	end)
+
+	it("goes on after a hook that waited", function ()
+		bus:hook("e", "a", 3)
+		bus:hook("e", "b", 2, "wait")
+		bus:hook("e", "c", 1)
+		assert.same({ "wait", "a b " }, { bus:fire "e" })
+		assert.same({ "pass", "c " }, { bus:go_on "pass" })
+	end)
+
+	it("stops when the hook that waited has answered", function ()
+		bus:hook("e", "a", 2, "wait")
+		bus:hook("e", "b", 1)
+		bus:fire "e"
+		assert.same({ "handled", "" }, { bus:go_on "handled" })
+	end)
+
+	it("does not run a hook that was removed while it fires", function ()
+		bus:hook("e", "a", 2, "pass", 1)
+		bus:hook("e", "b", 1)
+		bus:hook("e", "c", 0)
+		assert.same({ "pass", "a c " }, { bus:fire "e" })
+		assert.equal(2, bus:count "e")
+		assert.equal(1, bus:released())
+	end)
+
+	it("lets a hook remove itself", function ()
+		bus:hook("e", "a", 2, "pass", 0)
+		assert.same({ "pass", "a " }, { bus:fire "e" })
+		assert.same({ "pass", "" }, { bus:fire "e" })
+		assert.equal(1, bus:released())
+	end)
+
+	it("does not run a hook that was added while it fires until the next time", function ()
+		bus:hook("e", "a", 0, "pass", nil, true)
+		assert.same({ "pass", "a " }, { bus:fire "e" })
+		assert.same({ "pass", "a new " }, { bus:fire "e" })
+	end)
+
+	it("keeps a removed hook's memory until the firing that waits on it has ended", function ()
+		bus:hook("e", "a", 2, "wait")
+		bus:hook("e", "b", 1)
+		bus:fire "e"
+		bus:remove(0)
+		bus:remove(1)
+		assert.equal(0, bus:released())
+		assert.same({ "pass", "" }, { bus:go_on "pass" })
+		assert.equal(2, bus:released())
+	end)
+
+	it("releases every hook with the bus", function ()
+		bus:hook("e", "a", 0)
+		bus:hook("f", "b", 0)
+		bus:free()
+		assert.equal(2, bus:released())
+	end)
+end)
