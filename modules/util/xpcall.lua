@@ -1,0 +1,2 @@
+--- COMPAT Lua 5.1, whose xpcall took no arguments for the function.
+return { xpcall = xpcall }

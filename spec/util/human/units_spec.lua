@@ -1,0 +1,32 @@
+local units = require "util.human.units"
+
+describe("util.human.units", function ()
+	it("uses powers of a thousand", function ()
+		assert.equal("1 kB", units.format(1000, "B"))
+		assert.equal("12.3 km", units.format(12345, "m"))
+		assert.equal("999 B", units.format(999, "B"))
+		assert.equal("1 MB", units.format(999999, "B"))
+		assert.equal("-5 kB", units.format(-5000, "B"))
+	end)
+
+	it("uses powers of 1024 when asked to", function ()
+		assert.equal("1 KiB", units.format(1024, "B", "b"))
+		assert.equal("1.5 KiB", units.format(1536, "B", "b"))
+		assert.equal("118 MiB", units.format(123456789, "B", "b"))
+		assert.equal("1 TiB", units.format(2 ^ 40, "B", "b"))
+		assert.equal("1000 B", units.format(1000, "B", "b"))
+	end)
+
+	it("goes below one", function ()
+		assert.equal("1 ms", units.format(0.001, "s"))
+		assert.equal("20 μs", units.format(0.00002, "s"))
+		assert.equal("0 s", units.format(0, "s"))
+		assert.equal("0.5 B", units.format(0.5, "B", "b"))
+	end)
+
+	it("tells number and prefix apart", function ()
+		assert.same({ 1.5, "kW" }, { units.adjust(1500, "W") })
+		assert.same({ 0, "W" }, { units.adjust(0, "W") })
+		assert.same({ 1 / 0, "W" }, { units.adjust(1 / 0, "W") })
+	end)
+end)
