@@ -43,7 +43,10 @@ describe("util.dataforms", function ()
 		{ name = "jid", type = "jid-single" },
 		{ name = "jids", type = "jid-multi" },
 		{ name = "one", type = "list-single", options = { "a", { value = "b", label = "B", default = true } } },
-		{ name = "many", type = "list-multi", options = { { value = "x", default = true }, "y", { value = "z", default = true } } },
+		{
+			name = "many", type = "list-multi",
+			options = { { value = "x", default = true }, "y", { value = "z", default = true } },
+		},
 		{ name = "age", var = "urn:x#age", type = "text-single", datatype = "xs:integer", range_min = 0, range_max = 150 },
 	}
 
@@ -192,7 +195,9 @@ describe("util.dataforms", function ()
 		end)
 
 		it("is what a submission of our own says", function ()
-			local values = { FORM_TYPE = "urn:x", text = "a\226\130\172", flag = false, lines = "1\n2", many = { "y" }, one = "a", age = 7 }
+			local values = {
+				FORM_TYPE = "urn:x", text = "a\226\130\172", flag = false, lines = "1\n2", many = { "y" }, one = "a", age = 7,
+			}
 			assert.same(values, (layout:data(layout:form(values, "submit"))))
 		end)
 	end)

@@ -50,7 +50,8 @@ describe("util.format", function ()
 
 	it("never fails", function ()
 		local odd = setmetatable({}, { __tostring = function () return "odd" end })
-		for _, pattern in ipairs { "%s", "%d", "%q", "%c", "%f", "%99999d", "%-+ #0d", "%.999f", "%p", "%i", "%u", "%", "%%" } do
+		local patterns = { "%s", "%d", "%q", "%c", "%f", "%99999d", "%-+ #0d", "%.999f", "%p", "%i", "%u", "%", "%%" }
+		for _, pattern in ipairs(patterns) do
 			for _, value in ipairs { 1, -1, 0.5, 1 / 0, 0 / 0, "x", true, print, odd, coroutine.create(print) } do
 				assert.is_string(format(pattern, value))
 			end

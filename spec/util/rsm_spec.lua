@@ -26,7 +26,8 @@ describe("util.rsm", function ()
 	end)
 
 	it("ignores what makes no sense", function ()
-		assert.same({}, rsm.parse(set():text_tag("max", "many"):text_tag("count", "-1"):text_tag("index", "1.5"):text_tag("x", "y")))
+		local odd = set():text_tag("max", "many"):text_tag("count", "-1"):text_tag("index", "1.5"):text_tag("x", "y")
+		assert.same({}, rsm.parse(odd))
 	end)
 
 	it("finds the set inside a query", function ()
