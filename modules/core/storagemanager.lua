@@ -1,0 +1,333 @@
+--- Which store is kept where: finds the driver of each store, opens it, and makes the writes of a turn durable.
+--
+-- Options (per host or global): `storage = "sql"` for all stores, or `storage = { accounts = "internal", ... }` by
+-- store name; `default_storage` for those the table does not name. With nothing set it is "sqlite" (one SQLite database
+-- in the data directory), unless the data directory already holds the accounts or rooms of the host as files, as Prosody's
+-- default does: then it is "internal". "sqlite" is another name of "sql", "null" of "none".
+--
+-- A driver is what mod_storage_NAME gives to module:provides("storage", driver): driver:open(store, kind), where kind
+-- is "keyval" (nil means that), "map", "keyval+" or "archive", driver:stores(username), driver:purge(username). Kinds a
+-- driver does not have are made of those it has.
+--
+-- Always true: a store whose driver is missing answers every call with nil and an error; it never pretends to be empty.
+-- In the server, what a turn writes is committed together before anything the turn says leaves it; drivers take part by
+-- join_commit. When that fails, the hosts of the writers fire "storage-write-failed" and commit() gives nil, error.
+
+local config = require "prosody.core.configmanager";
+local datamanager = require "prosody.util.datamanager";
+local keys = require "prosody.util.archive".keys;
+local log = require "prosody.util.logger".init("storagemanager");
+
+local prosody = prosody;
+local hosts = prosody.hosts;
+
+local olddm = datamanager;
+local storagemanager = { olddm = olddm };
+
+local aliases = { sqlite = "sql", null = "none" };
+
+-- Turns
+
+local participants = {}; -- in the order they joined
+local gathering = false;
+
+--- Are writes made durable by commit() (true), or must drivers do it before they answer (false, outside the server)?
+function storagemanager.gathers()
+	return gathering;
+end
+
+--- Keeps fn until leave_commit. fn() makes what its driver wrote durable: true, or nil, error and the list
+-- { { host =, user =, store = }, ... } of the writes that are lost.
+function storagemanager.join_commit(fn)
+	participants[#participants + 1] = fn;
+end
+
+function storagemanager.leave_commit(fn)
+	for i = #participants, 1, -1 do
+		if participants[i] == fn then table.remove(participants, i); end
+	end
+end
+
+local function report_lost(err, writers)
+	log("error", "What was stored in this turn is lost (%d writes): %s", #writers, err);
+	for _, writer in ipairs(writers) do
+		local host = hosts[writer.host];
+		if host and host.events then
+			host.events.fire_event("storage-write-failed", {
+				host = writer.host; username = writer.user; store = writer.store; error = err;
+			});
+		end
+	end
+end
+
+--- Ends the turn's writes: true, or nil, error when some of them are lost.
+function storagemanager.commit()
+	local result, first_error = true, nil;
+	for i = 1, #participants do
+		local ok, err, writers = participants[i]();
+		if not ok then
+			result, first_error = nil, first_error or err;
+			report_lost(err, writers or {});
+		end
+	end
+	return result, first_error;
+end
+
+--- true: writes wait for commit(), which somebody must call at every turn's end.
+function storagemanager.gather(on)
+	if gathering and not on then storagemanager.commit(); end
+	gathering = on;
+	olddm.gather(on);
+end
+
+storagemanager.join_commit(olddm.commit);
+
+if prosody.process_type == "prosody" then
+	local found, native = pcall(require, "couplet.native");
+	if found and native.on_commit then
+		native.on_commit(storagemanager.commit);
+		storagemanager.gather(true);
+	end
+end
+
+-- Drivers
+
+local drivers_by_host = {}; -- host -> name -> driver
+local watched = setmetatable({}, { __mode = "k" }); -- events objects of hosts we listen to
+
+local function refuse(err)
+	return function () return nil, err; end
+end
+
+-- In the place of a driver that could not be loaded.
+local function missing_driver(name)
+	local err = ("storage driver '%s' is not available"):format(name);
+	local store = setmetatable({
+		users = function () return function () end, err; end;
+		items = function () return function () end, err; end;
+		caps = {};
+	}, { __index = function () return refuse(err); end });
+	return {
+		name = name;
+		open = function () return store; end;
+		stores = function () return function () end, err; end;
+		purge = refuse(err);
+	};
+end
+
+--- To be called once for each host, before its modules are loaded: from then on its drivers are known.
+function storagemanager.initialize_host(host)
+	local events = hosts[host].events;
+	local drivers = drivers_by_host[host] or {};
+	drivers_by_host[host] = drivers;
+	if watched[events] then return; end
+	watched[events] = true;
+	events.add_handler("item-added/storage-provider", function (event)
+		drivers[event.item.name] = event.item;
+	end);
+	events.add_handler("item-removed/storage-provider", function (event)
+		if drivers[event.item.name] == event.item then drivers[event.item.name] = nil; end
+	end);
+end
+
+if prosody.events then
+	prosody.events.add_handler("host-activated", function (host)
+		if type(host) == "string" and not drivers_by_host[host] then storagemanager.initialize_host(host); end
+	end, 101);
+	prosody.events.add_handler("host-deactivated", function (host)
+		if type(host) == "string" then drivers_by_host[host] = nil; end
+	end, -101);
+end
+
+--- The driver of that name on that host, its module loaded when it is not. nil, error.
+function storagemanager.load_driver(host, name)
+	name = aliases[name] or name;
+	if not drivers_by_host[host] then
+		if not hosts[host] then return nil, "no such host"; end
+		storagemanager.initialize_host(host);
+	end
+	local drivers = drivers_by_host[host];
+	if not drivers[name] then
+		local ok, err = require "prosody.core.modulemanager".load(host, "storage_" .. name);
+		if not ok then return nil, err; end
+		if not drivers[name] then return nil, ("mod_storage_%s provides no storage driver"):format(name); end
+	end
+	return drivers[name];
+end
+
+-- Has a Prosody with its default storage left the host's accounts, or its rooms, in the data directory?
+local function has_files(host)
+	if olddm.users(host, "accounts", "keyval")() then return true; end
+	return olddm.load(nil, host, "persistent") ~= nil and olddm.users(host, "config", "keyval")() ~= nil;
+end
+
+local chosen = {}; -- host -> what is used when nothing is set
+
+local function default_driver(host)
+	if not chosen[host] then
+		chosen[host] = has_files(host) and "internal" or "sqlite";
+		if chosen[host] == "internal" then
+			log("info", "%s: the data directory holds its files, so storage is \"internal\"; say storage = \"sqlite\" "
+				.. "to keep new data in a database instead", host);
+		end
+	end
+	return chosen[host];
+end
+
+-- The name of the driver of a store, or of the host when store is nil.
+local function driver_name(host, store)
+	local option = config.get(host, "storage");
+	if type(option) == "string" then return option; end
+	local name = type(option) == "table" and store and option[store] or nil;
+	return name or config.get(host, "default_storage") or (type(option) == "table" and "sqlite") or default_driver(host);
+end
+
+local reported = {}; -- "host/name" -> true: missing drivers are logged once
+
+--- The driver of a store (of the host, when store is nil) and its name.
+function storagemanager.get_driver(host, store)
+	local name = driver_name(host, store);
+	local driver, err = storagemanager.load_driver(host, name);
+	if not driver then
+		if not reported[host .. "/" .. name] then
+			reported[host .. "/" .. name] = true;
+			log("error", "Storage of %s: mod_storage_%s could not be loaded: %s", host, aliases[name] or name, err);
+		end
+		driver = missing_driver(name);
+	end
+	return driver, name;
+end
+
+-- Kinds that a driver does not have
+
+local REMOVE = {}; -- store.remove: in set_keys, the value that removes a key
+
+local map_shim = { remove = REMOVE };
+map_shim.__index = map_shim;
+
+function map_shim:get(username, key)
+	local data, err = self.keyval:get(username);
+	if data == nil then return nil, err; end
+	return data[key];
+end
+
+function map_shim:set(username, key, value)
+	if value == nil then value = REMOVE; end
+	return self:set_keys(username, { [key] = value });
+end
+
+function map_shim:set_keys(username, changes)
+	local data, err = self.keyval:get(username);
+	if data == nil and err then return nil, err; end
+	data = data or {};
+	for key, value in pairs(changes) do
+		if value == REMOVE then value = nil; end
+		data[key] = value;
+	end
+	return self.keyval:set(username, next(data) ~= nil and data or nil);
+end
+
+function map_shim:get_all(key)
+	local found = {};
+	for username in self.keyval:users() do
+		local value, err = self:get(username, key);
+		if value == nil and err then return nil, err; end
+		found[username] = value;
+	end
+	return found;
+end
+
+function map_shim:delete_all(key)
+	local found, err = self:get_all(key);
+	if not found then return nil, err; end
+	for username in pairs(found) do
+		local ok, why = self:set(username, key, nil);
+		if not ok then return nil, why; end
+	end
+	return true;
+end
+
+local function open_map(driver, store)
+	local map, err = driver:open(store, "map");
+	if map or err ~= "unsupported-store" then return map, err; end
+	local keyval;
+	keyval, err = driver:open(store, "keyval");
+	if not keyval then return nil, err; end
+	return setmetatable({ keyval = keyval }, map_shim);
+end
+
+local keyval_plus_shim = { remove = REMOVE };
+keyval_plus_shim.__index = keyval_plus_shim;
+
+function keyval_plus_shim:get(username) return self.keyval:get(username); end
+function keyval_plus_shim:set(username, data) return self.keyval:set(username, data); end
+function keyval_plus_shim:items() return self.keyval:users(); end
+keyval_plus_shim.users = keyval_plus_shim.items;
+function keyval_plus_shim:get_key(username, key) return self.map:get(username, key); end
+function keyval_plus_shim:set_key(username, key, value) return self.map:set(username, key, value); end
+function keyval_plus_shim:get_key_from_all(key) return self.map:get_all(key); end
+function keyval_plus_shim:delete_key_from_all(key) return self.map:delete_all(key); end
+
+function keyval_plus_shim:set_keys(username, changes)
+	local own = {};
+	for key, value in pairs(changes) do
+		if value == REMOVE then value = self.map.remove; end
+		own[key] = value;
+	end
+	return self.map:set_keys(username, own);
+end
+
+local function open_keyval_plus(driver, store)
+	local keyval, err = driver:open(store, "keyval");
+	if not keyval then return nil, err; end
+	local map;
+	map, err = open_map(driver, store);
+	if not map then return nil, err; end
+	return setmetatable({ keyval = keyval, map = map }, keyval_plus_shim);
+end
+
+local shims = {
+	map = open_map;
+	["keyval+"] = open_keyval_plus;
+};
+
+-- Stores
+
+--- A store of a host. kind: "keyval" (or nil), "map", "keyval+", "archive". nil, "unsupported-store" when the driver
+-- has no such kind. Fires store-opened on the host, whose handlers may put another object in event.store.
+function storagemanager.open(host, store, kind)
+	if host == "*" then return nil, "global-storage-not-supported"; end
+	if not hosts[host] then return nil, "no such host"; end
+	local driver, name = storagemanager.get_driver(host, store);
+	local opened, err = driver:open(store, kind);
+	if not opened and err == "unsupported-store" and shims[kind] then
+		log("debug", "%s: storage driver %s has no %s, so %s is made of a keyval store", host, name, kind, store);
+		opened, err = shims[kind](driver, store);
+	end
+	if not opened then return nil, err; end
+	local event = { host = host; store_name = store; store_type = kind; store = opened };
+	hosts[host].events.fire_event("store-opened", event);
+	return event.store;
+end
+
+--- Removes everything a user has on a host, whatever keeps it. true, or nil, error (and as much as possible is gone).
+function storagemanager.purge(username, host)
+	local names = { [driver_name(host)] = true };
+	local option = config.get(host, "storage");
+	if type(option) == "table" then
+		for _, name in pairs(option) do names[name] = true; end
+	end
+	local ok, first_error = olddm.purge(username, host);
+	local purged = {};
+	for name in keys(names) do
+		local driver, err = storagemanager.load_driver(host, name);
+		if driver and not purged[driver] then
+			purged[driver] = true;
+			driver, err = driver:purge(username);
+		end
+		if not driver then ok, first_error = nil, first_error or err; end
+	end
+	return ok, first_error;
+end
+
+return storagemanager;
