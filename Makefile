@@ -8,7 +8,7 @@ MAKEFLAGS += --no-builtin-rules
 SHELL = /bin/sh
 
 # Targets that may run before anything is installed or configured.
-UNCONFIGURED = help run test clean distclean format
+UNCONFIGURED = help run test lint docs fuzz clean format
 GOALS = $(or $(MAKECMDGOALS),all)
 ifneq ($(filter-out $(UNCONFIGURED),$(GOALS)),)
 include build/config.mk
@@ -135,16 +135,26 @@ asan: build/asan/couplet $(asan_parts)
 	@COUPLET_BUILD=build/asan tools/spec unit e2e trickled
 
 ## fuzz each core/*/fuzz_*.c for FUZZ_SECONDS (60), starting from spec/fuzz/NAME/
-fuzz: $(FUZZERS)
+fuzz:
+	@tools/need build fuzz
+	@$(MAKE) --no-print-directory fuzz-configured
+
+fuzz-configured: $(FUZZERS)
 	@tools/fuzz $(FUZZERS)
+.PHONY: fuzz-configured
 
 ## benchmarks; one over its budget fails
 bench: all $(test_parts)
 	@tools/bench $(BENCH)
 
 ## check the rooms, headers, banned functions, Lua style and module headers; the ten longest files
-lint: build/config.mk
-	@CC="$(CC)" FLAGS="$(filter-out -MMD -MP,$(FLAGS))" tools/lint
+lint:
+	@tools/need build lua test
+	@$(MAKE) --no-print-directory lint-configured
+
+lint-configured:
+	@CC="$(CC)" FLAGS='$(filter-out -MMD -MP,$(FLAGS)) $(PATHS)' tools/lint
+.PHONY: lint-configured
 
 ## format the C sources with clang-format
 format:
@@ -158,7 +168,7 @@ cover: build/cover/couplet $(cover_parts)
 
 ## write docs/modules/*.md from the module headers; fails when an option read in the code is not documented
 docs:
-	@tools/need lua
+	@tools/need test
 	@lua5.4 tools/docs.lua docs/modules
 
 ## install below PREFIX (honours DESTDIR)

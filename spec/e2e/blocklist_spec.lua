@@ -79,6 +79,8 @@ describe("Blocking", function()
 		tybalt:awaits(("<presence from='%s'/>"):format(juliet.jid))
 		juliet:asks(BLOCK:format(tybalt.bare))
 		tybalt:awaits(("<presence from='%s' type='unavailable'/>"):format(juliet.jid))
+		tybalt:settles()
+		tybalt:forgets()
 		juliet:sends "<presence><status>hidden</status></presence>"
 		tybalt:receives_nothing(juliet)
 	end)

@@ -43,7 +43,9 @@ end
 
 function client:note(direction, text)
 	text = #text > 400 and text:sub(1, 400) .. "..." or text
-	table.insert(self.log, direction .. " " .. text:gsub("[%c\128-\255]", function(c) return ("\\x%02x"):format(c:byte()) end))
+	table.insert(self.log, direction .. " " .. text:gsub("[%c\128-\255]", function(c)
+		return ("\\x%02x"):format(c:byte())
+	end))
 	if #self.log > 30 then table.remove(self.log, 1) end
 end
 

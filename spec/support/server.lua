@@ -81,8 +81,8 @@ local default_modules = {
 }
 
 --- options: config (global lines), hosts (name → lines), components (lines at the end), modules (in place of the
--- defaults) or more_modules, authentication, interfaces, with_s2s, with_http, with_component, max_fds, env, wait (false:
--- do not wait until it serves). Gives the running server.
+-- defaults) or more_modules, authentication, interfaces, with_s2s, with_http, with_component, max_fds, env, wait (if
+-- false: do not wait until it serves). Gives the running server.
 function server.start(options)
 	local self = setmetatable({ options = options or {}, output = {}, clients = {}, expected_errors = {} }, server)
 	options = self.options

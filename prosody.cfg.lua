@@ -1,0 +1,31 @@
+-- The configuration of a checkout: `make run` serves localhost with it. The language and the options are Prosody's;
+-- docs/operating.md explains the rest, docs/modules/ each module with its options.
+
+data_path = "data"
+certificates = "data/certs"
+pidfile = "data/couplet.pid"
+plugin_paths = { "plugins" }
+
+interfaces = { "127.0.0.1", "::1" }
+c2s_ports = { 5222 }
+c2s_direct_tls_ports = { 5223 }
+
+-- Who may do what an admin may: { "romeo@localhost" }
+admins = {}
+
+modules_enabled = {
+	-- what every server has
+	"disco"; "roster"; "saslauth"; "tls"; "blocklist"; "private"; "vcard"; "ping"; "register"; "time"; "uptime"; "version";
+	-- for the admin
+	"admin_shell";
+}
+
+-- May anybody make an account with a client? Otherwise: coupletctl adduser.
+allow_registration = false
+
+authentication = "internal_hashed"
+storage = "internal"
+
+log = { info = "*console" }
+
+VirtualHost "localhost"
