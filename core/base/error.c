@@ -7,7 +7,7 @@
 #include "base/utf8.h"
 
 /* As vsnprintf, but what does not fit is cut on a character boundary. */
-static void format_text(char *into, size_t size, const char *format, va_list args)
+__attribute__((format(printf, 3, 0))) static void format_text(char *into, size_t size, const char *format, va_list args)
 {
 	int len = vsnprintf(into, size, format, args);
 	if (len < 0)

@@ -13,13 +13,14 @@
 #include <sys/socket.h>
 
 #include "base/error.h"
+#include "base/list.h"
 #include "base/mem.h"
 #include "lua/barrier.h"
 #include "lua/test.h"
 #include "net/conn.h"
 #include "net/listener.h"
 #include "net/loop.h"
-#include "net/outq_private.h"
+#include "net/outq.h"
 #include "net/tls.h"
 #include "net/worker.h"
 
@@ -37,6 +38,7 @@ struct test_loop {
 	struct timer *guard;
 	lua_State *L;      /* of the turn in progress */
 	int error_ref;     /* the first error of a callback */
+	struct list listeners; /* end before the loop */
 	bool is_silent;    /* being collected: nobody is called any more */
 };
 
@@ -44,6 +46,7 @@ struct test_loop {
 struct handle {
 	struct test_loop *test;
 	int self_ref;
+	struct list link; /* of a listener, in test->listeners */
 	union {
 		struct conn *conn;
 		struct listener *listener;
@@ -80,6 +83,7 @@ static struct handle *l_new_handle(lua_State *L, struct test_loop *test, const c
 	lua_pushvalue(L, callbacks);
 	struct handle *handle = lua_newuserdatauv(L, sizeof(*handle), 1);
 	*handle = (struct handle){ .test = test };
+	list_init(&handle->link);
 	luaL_setmetatable(L, type);
 	lua_insert(L, -2);
 	lua_setiuservalue(L, -2, 1);
@@ -92,6 +96,7 @@ static struct handle *l_new_handle(lua_State *L, struct test_loop *test, const c
 static void let_go(struct handle *handle)
 {
 	handle->any = NULL;
+	list_remove(&handle->link);
 	if (!handle->test->is_silent)
 		luaL_unref(handle->test->L, LUA_REGISTRYINDEX, handle->self_ref);
 }
@@ -158,6 +163,7 @@ static int l_loop(lua_State *L)
 {
 	struct test_loop *test = lua_newuserdatauv(L, sizeof(*test), 0);
 	*test = (struct test_loop){ .error_ref = LUA_NOREF, .L = L };
+	list_init(&test->listeners);
 	luaL_setmetatable(L, LOOP);
 	test->loop = loop_new();
 	test->guard = timer_new(test->loop, nothing, NULL);
@@ -222,6 +228,11 @@ static int l_loop_free(lua_State *L)
 		return 0;
 	test->L = L;
 	timer_free(&test->guard);
+	while (!list_is_empty(&test->listeners)) {
+		struct handle *handle = list_first(&test->listeners, struct handle, link);
+		listener_free(&handle->listener);
+		let_go(handle);
+	}
 	loop_free(&test->loop);
 	l_raise_error(L, test);
 	return 0;
@@ -383,6 +394,36 @@ static const struct conn_handler *l_handler(lua_State *L, int callbacks)
 	return hears_end ? &with_end : &without_end;
 }
 
+static void ignore_data(void *ctx, struct slice bytes)
+{
+	(void)ctx;
+	(void)bytes;
+}
+
+static void ignore_end(void *ctx, const char *reason)
+{
+	(void)ctx;
+	(void)reason;
+}
+
+/* Of a connection without a handle, to measure what one costs. */
+static const struct conn_handler silent = { .data = ignore_data, .closed = ignore_end };
+
+/* connect_silent(port, tls) */
+static int l_loop_connect_silent(lua_State *L)
+{
+	struct test_loop *test = l_check_loop(L, 1);
+	uint16_t port = (uint16_t)luaL_checkinteger(L, 2);
+	struct tls_context **context = luaL_testudata(L, 3, TLS);
+	struct error error;
+	struct conn *conn = conn_connect(test->loop, "127.0.0.1", port, &silent, NULL, &error);
+	if (conn == NULL)
+		return luaL_error(L, "%s", error.text);
+	if (context != NULL)
+		conn_start_tls_client(conn, *context, NULL, NULL);
+	return 0;
+}
+
 /* connect(port, callbacks, address) */
 static int l_loop_connect(lua_State *L)
 {
@@ -511,12 +552,11 @@ static int l_conn_set_rate(lua_State *L)
 	return 0;
 }
 
-/* set_kernel_buffers(bytes): a socket that is soon full, so that a spec needs no megabytes */
-static int l_conn_set_kernel_buffers(lua_State *L)
+/* set_send_buffer(bytes): a socket that is soon full, so that a spec needs no megabytes */
+static int l_conn_set_send_buffer(lua_State *L)
 {
-	int fd = conn_fd(l_check_conn(L)), bytes = (int)luaL_checkinteger(L, 2);
-	setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
-	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes));
+	int bytes = (int)luaL_checkinteger(L, 2);
+	setsockopt(conn_fd(l_check_conn(L)), SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
 	return 0;
 }
 
@@ -612,6 +652,14 @@ static int l_accept(lua_State *L)
 	lua_getfield(L, callbacks, "refuse");
 	if (lua_toboolean(L, -1))
 		return 0;
+	lua_getfield(L, callbacks, "silent");
+	if (lua_toboolean(L, -1)) {
+		struct tls_context **context = luaL_testudata(L, -1, TLS);
+		conn_set_handler(accepted->conn, &silent, NULL);
+		if (context != NULL)
+			conn_start_tls_server(accepted->conn, *context);
+		return 0;
+	}
 	struct handle *handle = l_new_handle(L, accepted->listener->test, CONN, callbacks);
 	handle->conn = accepted->conn;
 	conn_set_handler(accepted->conn, l_handler(L, callbacks), handle);
@@ -636,7 +684,7 @@ static void accepted(void *ctx, struct conn *conn)
 		lua_pop(test->L, 1);
 }
 
-/* listen { port = | path =, interface =, refuse =, limits..., callbacks... } */
+/* listen { port = | path =, interface =, refuse =, silent = true | TLS context, limits..., callbacks... } */
 static int l_loop_listen(lua_State *L)
 {
 	struct test_loop *test = l_check_loop(L, 1);
@@ -657,6 +705,7 @@ static int l_loop_listen(lua_State *L)
 					: listener_new(test->loop, interface, port, accepted, handle, &error);
 	if (handle->listener != NULL) {
 		listener_set_limits(handle->listener, &limits);
+		list_add_last(&test->listeners, &handle->link);
 		return 1;
 	}
 	let_go(handle);
@@ -939,6 +988,7 @@ static const luaL_Reg loop_methods[] = {
 	{ "timer", l_loop_timer },
 	{ "watch", l_loop_watch },
 	{ "connect", l_loop_connect },
+	{ "connect_silent", l_loop_connect_silent },
 	{ "listen", l_loop_listen },
 	{ "workers", l_loop_workers },
 	{ "free", l_loop_free },
@@ -959,7 +1009,7 @@ static const luaL_Reg conn_methods[] = {
 	{ "set_limits", l_conn_set_limits },
 	{ "set_idle", l_conn_set_idle },
 	{ "set_rate", l_conn_set_rate },
-	{ "set_kernel_buffers", l_conn_set_kernel_buffers },
+	{ "set_send_buffer", l_conn_set_send_buffer },
 	{ "facts", l_conn_facts },
 	{ "tls", l_conn_tls },
 	{ "is_valid", l_conn_is_valid },

@@ -657,9 +657,13 @@ static void update_soft_limit(struct conn *conn)
 
 static void flush(struct conn *conn)
 {
-	if (conn->is_connecting || conn->is_blocked)
+	if (conn->is_connecting)
 		return;
-	bool had_output = conn->out.bytes > 0;
+	if (conn->is_blocked) { /* nothing leaves until the socket has room again, but more may wait than before */
+		update_soft_limit(conn);
+		update_io(conn);
+		return;
+	}
 	if (is_before_tls(conn)) {
 		/* Until our answer has left, nobody can know that TLS begins: SECURITY "STARTTLS injection". */
 		if (has_unread_input(conn)) {
@@ -688,8 +692,7 @@ static void flush(struct conn *conn)
 		if (conn->out.bytes > 0 && !conn->is_blocked)
 			want_flush(conn); /* others first; the next turn does not wait */
 	}
-	if (had_output || conn->is_over_soft)
-		update_soft_limit(conn);
+	update_soft_limit(conn);
 	if (conn->is_dead)
 		return;
 	if (conn->is_closing && conn->out.bytes == 0)

@@ -8,7 +8,7 @@
 
 #include "base/list.h"
 #include "net/conn.h"
-#include "net/outq_private.h"
+#include "net/outq.h"
 #include "net/wheel_private.h"
 
 struct source; /* where a peer comes from, as listener.c counts it */

@@ -11,13 +11,15 @@ struct timer;
 struct watch;
 
 /* What happens at the end of a turn, in this order. Storage commits before outputs are flushed, so nothing is
- * acknowledged that could be lost. net itself fills FLUSH and FREE; the other steps are hooked by other rooms. */
+ * acknowledged that could be lost. net itself fills FLUSH and FREE; the other steps are hooked by other rooms. Hooks of
+ * FLUSH run before connections write (so they may still queue), those of FREE after ended connections were freed. */
 enum turn_step { TURN_COMMIT, TURN_FLUSH, TURN_FREE, TURN_SCRATCH, TURN_COLLECT, TURN_STEPS };
 
 typedef void loop_fn(void *ctx);
 
-/* One loop per program, on libev's default loop. */
+/* One loop per program (specs make more). Ignores SIGPIPE from then on. */
 struct loop *loop_new(void);
+/* Aborts the connections there still are ("the server stops"). Listeners, timers, watches and workers go before. */
 void loop_free(struct loop **loop);
 
 /* Runs turns until loop_stop. The turn in progress is finished, its end included. */
@@ -32,10 +34,12 @@ int64_t loop_now_ms(const struct loop *loop);
 /* Keeps fn: called at every turn's end, at that step, in order of registration. */
 void loop_on_turn_end(struct loop *loop, enum turn_step step, loop_fn *fn, void *ctx);
 
-/* fn runs once, at the start of the next turn (which is then not waited for). Keeps until then. */
+/* fn runs once, at the start of the next turn (which is then not waited for), before timers and input. Keeps until
+ * then. */
 void loop_defer(struct loop *loop, loop_fn *fn, void *ctx);
 
-/* Timers. fn may free or restart its own timer. A timer does not repeat by itself. */
+/* Timers. fn may free or restart its own timer. A timer does not repeat by itself, and never runs in the turn that
+ * starts it. */
 struct timer *timer_new(struct loop *loop, loop_fn *fn, void *ctx);
 void timer_start(struct timer *timer, int64_t after_ms); /* restarts when running */
 void timer_stop(struct timer *timer);

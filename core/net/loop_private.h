@@ -7,7 +7,7 @@
 
 #include "base/list.h"
 #include "net/loop.h"
-#include "net/outq_private.h"
+#include "net/outq.h"
 #include "net/wheel_private.h"
 
 struct turn_hook {

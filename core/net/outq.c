@@ -1,6 +1,6 @@
 /* Always true: bytes is the sum over the chunks; no chunk of a queue is empty; tail means something while head is
  * set. */
-#include "net/outq_private.h"
+#include "net/outq.h"
 
 #include <assert.h>
 

@@ -51,7 +51,9 @@ const char *tls_alpn(struct conn *conn);                /* "" when none */
 /* Channel bindings, written to `into` (at most 64 bytes); the length, or 0 when not available. */
 size_t tls_binding_exporter(struct conn *conn, uint8_t into[64]);       /* RFC 9266, TLS 1.3 (and 1.2 with EMS) */
 size_t tls_binding_server_end_point(struct conn *conn, uint8_t into[64]); /* RFC 5929 4 */
-size_t tls_binding_unique(struct conn *conn, uint8_t into[64]);         /* RFC 5929 3, TLS 1.2 only */
+/* RFC 5929 3, for TLS 1.2. COMPAT: over TLS 1.3 no RFC defines it, but Python's ssl gives clients the client's Finished
+ * message under this name (slixmpp, aioxmpp), and so do we; it is not announced there (XEP-0440). */
+size_t tls_binding_unique(struct conn *conn, uint8_t into[64]);
 
 /* The peer's certificate chain, first the leaf, as PEM; gives a string to mem_free, NULL when there is none. */
 char *tls_peer_chain_pem(struct conn *conn);

@@ -95,7 +95,7 @@ size_t tls_binding_server_end_point(struct conn *conn, uint8_t into[64])
 size_t tls_binding_unique(struct conn *conn, uint8_t into[64])
 {
 	SSL *ssl = conn_ssl(conn);
-	if (!can_bind(ssl) || SSL_version(ssl) >= TLS1_3_VERSION)
+	if (!can_bind(ssl))
 		return 0;
 	/* RFC 5929 3.1: the first Finished message, which is the client's unless a session was resumed. */
 	bool is_ours = (SSL_is_server(ssl) == 1) == (SSL_session_reused(ssl) == 1);

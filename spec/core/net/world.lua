@@ -65,16 +65,17 @@ function world.settle(loop)
 	for _ = 1, 20 do loop:turn(2) end
 end
 
---- Callbacks that write down what happened: events.text, events.closed, events.names ("opened data closed").
+--- Callbacks that write down what happened: events.text, events.closed (the reason), events.names (in order),
+-- events.NAME_times. They fail when anything comes after closed.
 function world.recorder(extra)
-	local events = { text = "", names = {}, count = {} }
+	local events, gone = { text = "", names = {} }, {}
 	for _, name in ipairs { "accepted", "opened", "data", "secured", "drained", "idle", "closed" } do
 		events[name .. "_times"] = 0
 	end
 	local callbacks = {}
 	local function hear(name)
 		callbacks[name] = function(conn, text)
-			assert(not events.closed, name .. " was called after closed")
+			assert(not gone[conn], name .. " was called after closed")
 			events[name .. "_times"] = (events[name .. "_times"] or 0) + 1
 			table.insert(events.names, name)
 			if name == "accepted" then
@@ -83,6 +84,7 @@ function world.recorder(extra)
 				events.text = events.text .. text
 			elseif name == "closed" then
 				events.closed = text
+				gone[conn] = true
 			end
 			if extra and extra[name] then extra[name](conn, text, events) end
 		end

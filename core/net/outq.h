@@ -1,7 +1,7 @@
 /* The output that waits for its socket: bytes in chained chunks. Chunks come from a pool that all connections share,
  * so a connection with nothing to say holds no buffer. */
-#ifndef NET_OUTQ_PRIVATE_H
-#define NET_OUTQ_PRIVATE_H
+#ifndef NET_OUTQ_H
+#define NET_OUTQ_H
 
 #include <stddef.h>
 #include <stdint.h>
