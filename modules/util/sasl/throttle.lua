@@ -4,7 +4,7 @@
 --     a source may fail `max_failures` times;
 --     an account may see `max_failures` of all sources together, of which one source can cause half at most. So
 --     no single source can lock an account, and sources that have logged in to it before are never locked out of it.
--- From the third failure of a source on, its answers are delayed, each twice as long as the one before.
+-- From the sixth failure of a source on, its answers are delayed, each twice as long as the one before.
 --
 -- Always true: memory is bounded, whatever names and addresses are thrown at it; times are precise, not bucketed.
 
@@ -15,7 +15,7 @@ local ipairs, math, setmetatable, table, tonumber = ipairs, math, setmetatable, 
 local _ENV = nil
 
 local max_sources, max_accounts, max_friends = 10000, 10000, 20000
-local free_failures, first_delay_seconds, max_delay_seconds = 2, 0.5, 8
+local free_failures, first_delay_seconds, max_delay_seconds = 5, 0.25, 4
 
 local methods = {}
 local throttle_mt = { __index = methods }
