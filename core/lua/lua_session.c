@@ -399,7 +399,8 @@ static void set_presence(lua_State *L, struct session *session)
 	}
 	struct el el;
 	struct stanza *presence = l_check_stanza(L, 3, &el);
-	struct slice text = el_text(presence, el_child(presence, el, SLICE("priority"), SLICE_NONE));
+	struct el child = el_child(presence, el, SLICE("priority"), SLICE_NONE);
+	struct slice text = el_is_none(child) ? SLICE_NONE : el_text(presence, child);
 	char digits[8] = "";
 	if (text.len < sizeof(digits) && text.len > 0)
 		memcpy(digits, text.ptr, text.len);

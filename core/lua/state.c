@@ -45,7 +45,7 @@ struct paths {
 static const char searcher_lua[] =
 	"local moduledir, libdir = ...\n"
 	"package.path = moduledir..'/compat/?.lua;'..package.path\n"
-	"package.cpath = libdir..'/?.so;'..package.cpath\n"
+	"package.cpath = libdir:match('^(.*)/[^/]*$')..'/?.so;'..package.cpath\n"
 	"local function find(name)\n"
 	"	local plain = name:match('^prosody%.(.+)$')\n"
 	"	if plain then return function () return require(plain) end, plain end\n"

@@ -16,22 +16,15 @@ for _, tree in ipairs(trees) do
 			server = Server.start {
 				hosts = { ["example.test"] = "", ["plain.test"] = 'authentication = "internal_plain"' },
 				config = ("storage = %q"):format(tree.storage),
-				wait = false,
+				data = "spec/fixtures/prosody/" .. tree.from,
 			}
-			server:stop_process()
-			assert(os.execute(("cp -R spec/fixtures/prosody/%s/. %s/data/ && chmod -R u+w %s/data"):format(tree.from,
-				server.folder, server.folder)))
-			server:run()
 		end)
 		teardown(function() server:stop() end)
 		after_each(function() server:forget_clients() end)
 
 		local function logs_in(user, password, host)
-			local client = server:client { user = user, password = password, host = host or "example.test",
-				resource = "new" }
-			client:connect()
-			client:logs_in()
-			return client
+			return server:client { user = user, password = password, host = host or "example.test", resource = "new" }
+				:logs_in()
 		end
 
 		it("accounts log in with their old passwords", function()
@@ -58,6 +51,12 @@ for _, tree in ipairs(trees) do
 			assert.equal("Bob & co", items["bob@example.test"].attr.name)
 			assert.equal("Pals", items["bob@example.test"]:at("group"):text())
 			assert.equal("subscribe", items["carol@remote.example"].attr.ask)
+		end)
+
+		it("the vCard is there", function()
+			local alice = logs_in("alice", "pw_ali")
+			local vcard = alice:asks "<iq type='get'><vCard xmlns='vcard-temp'/></iq>"
+			assert.equal("Alice L", vcard:at("vCard"):at("FN"):text())
 		end)
 
 		it("private data is there", function()
