@@ -36,7 +36,7 @@ end
 --- The base64 SHA-1 `ver` of a disco#info <query/>, and the text that was hashed (XEP-0115 5.1).
 local function calculate_hash(query)
 	local identities, features, forms = {}, {}, {}
-	for element in query:childtags() do
+	for _, element in ipairs(query.tags) do -- of any namespace
 		local name = element.name
 		if name == "identity" then
 			local attr = element.attr

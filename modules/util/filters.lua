@@ -2,15 +2,28 @@
 --
 -- What the core does: for every session that initialize was called for it calls `session.filter(type, data)` and goes
 -- on with the result; nil means the data is dropped. It may skip the call where `session.filters[type]` is nil: then
--- there is no filter of that type, and the result would be the data itself. Types are "stanzas/in", "stanzas/out"
--- (stanza objects) and "bytes/in", "bytes/out" (strings).
+-- there is no filter of that type, and the result would be the data itself. For sessions of its own it is told when
+-- that changes (native.set_filters). Types are "stanzas/in", "stanzas/out" (stanza objects) and "bytes/in", "bytes/out"
+-- (strings).
 --
 -- Always true: `session.filters[type]` is nil or a list that is not empty, highest priority first, equal ones in the
 -- order they were added. Lists are replaced, never changed, so filters may come and go while one runs.
-local ipairs = ipairs
+local ipairs, pcall, require, type = ipairs, pcall, require, type
 local t_insert, t_remove = table.insert, table.remove
 
 local _ENV = nil
+
+local set_filters
+do
+	local found, native = pcall(require, "couplet.native")
+	set_filters = found and type(native) == "table" and native.set_filters or function () end
+end
+
+local function tell_core(session)
+	local filters = session.filters
+	set_filters(session, (filters["stanzas/in"] or filters["stanzas/out"]) ~= nil,
+		(filters["bytes/in"] or filters["bytes/out"]) ~= nil)
+end
 
 -- Called with each session that starts to be filtered.
 local session_hooks = {}
@@ -61,6 +74,7 @@ local function add_filter(session, kind, callback, priority)
 		t_insert(list, { callback = callback, priority = priority })
 	end
 	session.filters[kind] = list
+	tell_core(session)
 end
 
 local function remove_filter(session, kind, callback)
@@ -75,6 +89,7 @@ local function remove_filter(session, kind, callback)
 		end
 	end
 	session.filters[kind] = list[1] and list or nil
+	tell_core(session)
 end
 
 --- hook(session) is called for each session that starts to be filtered from now on.
