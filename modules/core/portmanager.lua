@@ -2,8 +2,9 @@
 --
 -- A module offers a service as the item net-provider (module:provides("net", {...})): name, listener (callbacks, or
 -- "c2s" for streams of the core), default_port(s), default_interface, default_mode, encryption ("ssl": TLS from the
--- first byte), private (by default only this machine), ssl_config, multiplex. Where it listens is the admin's: NAME_ports and
--- NAME_interfaces, or config_prefix in the place of NAME; else interfaces, and local_interfaces for private services.
+-- first byte), private (by default only this machine), ssl_config, multiplex. Where it listens is the admin's:
+-- NAME_ports and NAME_interfaces, or config_prefix in the place of NAME; else interfaces, and local_interfaces for
+-- private services.
 --
 -- Always true: one service per interface and port. A port that cannot be had is an error in the log, and the server
 -- goes on with the others.

@@ -410,7 +410,8 @@ end
 -- The end
 
 local function any_session()
-	return native.sessions()() ~= nil
+	local iterator, state, first = native.sessions()
+	return iterator(state, first) ~= nil
 end
 
 -- The last things, when everybody has gone or was waited for long enough.
