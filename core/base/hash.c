@@ -1,6 +1,6 @@
 /* Open addressing with linear probing, at most three quarters full.
  *
- * Always true: capacity is a power of two; a slot is free (value NULL), taken, or marked as removed. A mark keeps the
+ * Always true: capacity is a power of two; a slot is empty (no value), taken, or marked as removed. A mark keeps the
  * probe chains that pass it intact and keeps every other entry where it is, which is what makes removal safe during a
  * walk. Marks are swept when the table is rebuilt, at the latest when they and the entries fill three quarters. */
 #include "base/hash.h"

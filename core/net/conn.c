@@ -1,19 +1,17 @@
-/* Always true:
+/* The life of a connection: how it comes and goes, what it waits for, what is known of it. What flows through it is in
+ * conn_io.c.
+ *
+ * Always true:
  * - a conn is in loop->conns, or, once is_dead, in loop->dead; memory goes in conns_free only.
- * - one read(2) per conn and turn, of at most 16 KiB; all it brought is handed on before the next conn is served, so no
- *   input is ever kept here.
- * - while TLS is asked for but not secured, nothing the owner queued since then is written.
- * - io.events is what update_io last found; libev tells epoll only what really changed. */
+ * - io.events is what conn_update_io last found; libev tells epoll only what really changed. */
 #include "net/conn.h"
 
 #include <arpa/inet.h>
-#include <assert.h>
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/tcp.h>
-#include <stdio.h>
 #include <openssl/ssl.h>
-#include <sys/ioctl.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -33,10 +31,7 @@ const struct conn_limits conn_default_limits = {
 
 enum {
 	USER_TIMEOUT_MS = 60000,
-	RECORD_BYTES = 16384,            /* the most a TLS record holds: RFC 8446 5.1 */
-	PIECES = 32,                     /* per system call, of up to 4 KiB */
-	WRITE_BYTES_PER_TURN = 256 * 1024,
-	RATE_STEP_BYTES = 4096,          /* a throttled conn wakes up for no less than this, if its burst allows */
+	RATE_STEP_BYTES = 4096, /* a throttled conn wakes up for no less than this, if its burst allows */
 };
 
 static size_t live_count;
@@ -76,15 +71,11 @@ void socket_set_options(int fd)
 	setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &user_timeout_ms, sizeof(user_timeout_ms));
 }
 
-static void ready(struct ev_loop *ev, struct ev_io *io, int events);
-static void update_io(struct conn *conn);
-static void want_check(struct conn *conn);
-
 static struct conn *make(struct loop *loop, int fd, const struct sockaddr *peer)
 {
 	struct conn *conn = mem_new(sizeof(*conn));
 	conn->loop = loop;
-	ev_io_init(&conn->io, ready, fd, 0);
+	ev_io_init(&conn->io, conn_ready, fd, 0);
 	address_text(peer, conn->ip, &conn->port);
 	list_add_last(&loop->conns, &conn->all_link);
 	list_init(&conn->flush_link);
@@ -99,7 +90,7 @@ struct conn *conn_accept(struct loop *loop, int fd, const struct sockaddr *peer,
 {
 	struct conn *conn = make(loop, fd, peer);
 	conn->source = source;
-	update_io(conn);
+	conn_update_io(conn);
 	return conn;
 }
 
@@ -131,8 +122,8 @@ struct conn *conn_connect(struct loop *loop, const char *address, uint16_t port,
 	conn_set_handler(conn, handler, ctx);
 	conn->is_connecting = true;
 	conn->deadline_ms = loop->now_ms + conn->stall_ms;
-	want_check(conn);
-	update_io(conn);
+	conn_want_check(conn);
+	conn_update_io(conn);
 out:
 	freeaddrinfo(found);
 	return conn;
@@ -142,7 +133,7 @@ void conn_set_handler(struct conn *conn, const struct conn_handler *handler, voi
 {
 	conn->handler = handler;
 	conn->ctx = ctx;
-	want_check(conn);
+	conn_want_check(conn);
 }
 
 static uint32_t fit(int64_t value)
@@ -157,41 +148,40 @@ void conn_set_limits(struct conn *conn, const struct conn_limits *limits)
 	conn->stall_ms = fit(limits->stall_ms);
 	conn->handshake_ms = fit(limits->handshake_ms);
 	conn->linger_ms = fit(limits->linger_ms);
-	want_check(conn);
+	conn_want_check(conn);
 }
 
 void conn_set_idle_ms(struct conn *conn, int64_t ms)
 {
 	conn->idle_ms = fit(ms);
 	conn->last_in_ms = conn->loop->now_ms;
-	want_check(conn);
+	conn_want_check(conn);
 }
 
 /* --- states ------------------------------------------------------------------------------------------------------- */
 
-static bool is_handshaking(const struct conn *conn)
+bool conn_is_handshaking(const struct conn *conn)
 {
 	return conn->ssl != NULL && !conn->is_secured && conn->plain_left == 0;
 }
 
-/* We promised TLS, and the words that say so have not left yet: whoever sends now, sends in plain. */
-static bool is_before_tls(const struct conn *conn)
+bool conn_is_before_tls(const struct conn *conn)
 {
 	return conn->ssl != NULL && !conn->is_secured && conn->plain_left > 0;
 }
 
-static bool wants_to_read(const struct conn *conn)
+bool conn_wants_to_read(const struct conn *conn)
 {
 	if (conn->has_peer_ended)
 		return false;
 	if (conn->is_closing)
 		return true; /* to see the peer's end */
-	if (is_before_tls(conn) || (is_handshaking(conn) && conn->is_blocked))
+	if (conn_is_before_tls(conn) || (conn_is_handshaking(conn) && conn->is_blocked))
 		return false;
 	return !conn->is_soft_paused && !conn->is_owner_paused && !conn->is_rate_paused;
 }
 
-static void update_io(struct conn *conn)
+void conn_update_io(struct conn *conn)
 {
 	int wanted = 0;
 	if (conn->is_dead)
@@ -199,7 +189,7 @@ static void update_io(struct conn *conn)
 	if (conn->is_connecting)
 		wanted = EV_WRITE;
 	else
-		wanted = (wants_to_read(conn) ? EV_READ : 0) | (conn->is_blocked ? EV_WRITE : 0);
+		wanted = (conn_wants_to_read(conn) ? EV_READ : 0) | (conn->is_blocked ? EV_WRITE : 0);
 	if (ev_is_active(&conn->io) && (conn->io.events & (EV_READ | EV_WRITE)) == wanted)
 		return;
 	ev_io_stop(conn->loop->ev, &conn->io);
@@ -208,11 +198,19 @@ static void update_io(struct conn *conn)
 		ev_io_start(conn->loop->ev, &conn->io);
 }
 
-static void want_flush(struct conn *conn)
+void conn_want_flush(struct conn *conn)
 {
 	if (!conn->is_dead && !list_is_linked(&conn->flush_link))
 		list_add_last(&conn->loop->flush, &conn->flush_link);
 }
+
+void conn_start_handshake(struct conn *conn)
+{
+	conn->deadline_ms = conn->loop->now_ms + conn->handshake_ms;
+	conn_want_check(conn);
+}
+
+/* --- ending ------------------------------------------------------------------------------------------------------- */
 
 static void set_reason(struct conn *conn, const char *reason)
 {
@@ -247,20 +245,31 @@ void conn_close(struct conn *conn, const char *reason)
 	if (conn->ssl != NULL && !conn->is_secured)
 		outq_cut(&conn->out, &conn->loop->chunks, conn->plain_left);
 	conn->deadline_ms = conn->loop->now_ms + conn->linger_ms;
-	want_check(conn);
-	want_flush(conn);
-	update_io(conn);
+	conn_want_check(conn);
+	conn_want_flush(conn);
+	conn_update_io(conn);
 }
 
-/* The layer below failed and has told the peer (an alert): nothing more can be sent, but the alert must arrive. */
-static void fail_tls(struct conn *conn, const char *what)
+void conns_free(struct loop *loop)
 {
-	char reason[256];
-	snprintf(reason, sizeof(reason), "TLS: %s", what);
-	conn->is_tls_broken = true;
-	conn_close(conn, reason);
-	outq_clear(&conn->out, &conn->loop->chunks);
-	want_flush(conn);
+	/* What `closed` does may end more connections: they are served in the same pass. */
+	while (!list_is_empty(&loop->dead)) {
+		struct conn *conn = list_first(&loop->dead, struct conn, all_link);
+		list_remove(&conn->all_link);
+		SSL_free(conn->ssl);
+		conn->ssl = NULL;
+		conn->is_secured = false;
+		outq_clear(&conn->out, &loop->chunks);
+		source_release(conn->source);
+		if (conn->handler != NULL && conn->handler->closed != NULL)
+			conn->handler->closed(conn->ctx, conn->reason); /* which may still ask for addresses */
+		close(conn->io.fd);
+		tls_context_unref(&conn->context);
+		mem_free(conn->reason);
+		mem_free(conn->local_ip);
+		mem_free(conn);
+		live_count--;
+	}
 }
 
 /* --- deadlines ---------------------------------------------------------------------------------------------------- */
@@ -274,21 +283,12 @@ static bool can_be_idle(const struct conn *conn)
 /* Output waits for the socket, not for a connection or a handshake (those have a deadline of their own). */
 static bool can_stall(const struct conn *conn)
 {
-	return conn->out.bytes > 0 && !conn->is_connecting && !is_handshaking(conn) && !conn->is_closing;
+	return conn->out.bytes > 0 && !conn->is_connecting && !conn_is_handshaking(conn) && !conn->is_closing;
 }
 
 static bool has_deadline(const struct conn *conn)
 {
-	return conn->is_connecting || is_handshaking(conn) || conn->is_closing;
-}
-
-/* How many bytes the token bucket holds now. */
-static double rate_allows(const struct conn *conn)
-{
-	double missing_ms = conn->rate_full_ms - (double)conn->loop->now_ms;
-	if (missing_ms <= 0)
-		return conn->rate_burst;
-	return conn->rate_burst - missing_ms * conn->rate_bytes_per_s / 1000.0;
+	return conn->is_connecting || conn_is_handshaking(conn) || conn->is_closing;
 }
 
 /* When a throttled conn may read on: then the bucket holds enough for the read to be worth it. */
@@ -298,8 +298,7 @@ static int64_t rate_resume_ms(const struct conn *conn)
 	return (int64_t)(conn->rate_full_ms - (conn->rate_burst - worth) * 1000.0 / conn->rate_bytes_per_s) + 1;
 }
 
-/* Asks the wheel to look at this conn at its nearest deadline. To be called when one came nearer. */
-static void want_check(struct conn *conn)
+void conn_want_check(struct conn *conn)
 {
 	if (conn->is_dead)
 		return;
@@ -331,202 +330,16 @@ void conn_check_deadlines(struct wheel_entry *entry)
 	if (conn->is_rate_paused && now_ms >= rate_resume_ms(conn)) {
 		conn->is_rate_paused = false;
 		conn->last_in_ms = now_ms;
-		update_io(conn);
+		conn_update_io(conn);
 	}
 	if (can_be_idle(conn) && now_ms >= conn->last_in_ms + conn->idle_ms) {
 		conn->last_in_ms = now_ms;
 		conn->handler->idle(conn->ctx);
 	}
-	want_check(conn);
+	conn_want_check(conn);
 }
 
-/* --- input -------------------------------------------------------------------------------------------------------- */
-
-static void peer_ended(struct conn *conn, const char *how)
-{
-	conn->has_peer_ended = true;
-	update_io(conn);
-	if (conn->handler != NULL && conn->handler->ended != NULL)
-		conn->handler->ended(conn->ctx);
-	else
-		conn_close(conn, how);
-}
-
-static void start_handshake(struct conn *conn)
-{
-	conn->deadline_ms = conn->loop->now_ms + conn->handshake_ms;
-	want_check(conn);
-}
-
-/* True when the handshake is over and the conn still open. */
-static bool go_on_with_handshake(struct conn *conn)
-{
-	switch (tls_handshake(conn->ssl)) {
-	case TLS_DONE:
-		conn->is_secured = true;
-		conn->is_blocked = false;
-		conn->progress_ms = conn->loop->now_ms;
-		want_flush(conn);
-		want_check(conn);
-		if (conn->handler != NULL && conn->handler->secured != NULL)
-			conn->handler->secured(conn->ctx);
-		return !conn->is_closing;
-	case TLS_WANT_WRITE:
-		conn->is_blocked = true;
-		update_io(conn);
-		break;
-	case TLS_WANT_READ:
-		conn->is_blocked = false;
-		update_io(conn);
-		break;
-	case TLS_ENDED:
-		fail_tls(conn, "peer ended within the handshake");
-		break;
-	case TLS_FAILED:
-		fail_tls(conn, tls_failure());
-		break;
-	}
-	return false;
-}
-
-/* All plaintext that the input gives, handed on in one piece, so that `data` comes once per turn. */
-static void decrypt(struct conn *conn)
-{
-	char *plain = conn->loop->input + INPUT_RAW_BYTES;
-	size_t filled = 0, got;
-	enum tls_step step;
-	do {
-		step = tls_read(conn->ssl, plain + filled, INPUT_PLAIN_BYTES - filled, &got);
-		if (step == TLS_DONE)
-			filled += got;
-	} while (step == TLS_DONE && filled < INPUT_PLAIN_BYTES);
-	const char *failure = step == TLS_FAILED ? tls_failure() : NULL;
-	if (step == TLS_WANT_WRITE)
-		failure = "peer sends but does not read";
-	else if (step == TLS_DONE) /* cannot be: see loop_private.h on the buffer's size */
-		failure = "too much input";
-	if (filled > 0 && conn->handler != NULL)
-		conn->handler->data(conn->ctx, slice_of(plain, filled));
-	if (failure != NULL && !conn->is_dead)
-		fail_tls(conn, failure);
-	else if (step == TLS_ENDED && !conn->is_closing)
-		peer_ended(conn, "closed by peer");
-}
-
-static void handle_tls_input(struct conn *conn, struct slice raw)
-{
-	conn->loop->tls_input = raw;
-	if (conn->is_secured || go_on_with_handshake(conn))
-		decrypt(conn);
-	else if (!conn->is_closing && conn->loop->tls_input.len > 0)
-		fail_tls(conn, "peer sends but does not read");
-	conn->loop->tls_input = SLICE_NONE;
-}
-
-/* How much may be read now; 0: not now. */
-static size_t read_budget(struct conn *conn)
-{
-	size_t most = INPUT_RAW_BYTES;
-	if (is_handshaking(conn) && !conn->is_closing) {
-		if (conn->loop->handshakes_left == 0)
-			return 0; /* the socket stays readable, so the next turn comes here again */
-		conn->loop->handshakes_left--;
-	}
-	if (conn->rate_bytes_per_s == 0 || conn->is_closing)
-		return most;
-	double allowed = rate_allows(conn);
-	if (allowed >= 1)
-		return allowed < (double)most ? (size_t)allowed : most;
-	conn->is_rate_paused = true;
-	update_io(conn);
-	want_check(conn);
-	return 0;
-}
-
-static void charge_rate(struct conn *conn, size_t bytes)
-{
-	double now_ms = (double)conn->loop->now_ms;
-	if (conn->rate_bytes_per_s == 0)
-		return;
-	if (conn->rate_full_ms < now_ms)
-		conn->rate_full_ms = now_ms;
-	conn->rate_full_ms += (double)bytes * 1000.0 / conn->rate_bytes_per_s;
-}
-
-static void read_once(struct conn *conn)
-{
-	size_t most = read_budget(conn);
-	if (most == 0)
-		return;
-	ssize_t got = recv(conn->io.fd, conn->loop->input, most, 0);
-	if (got < 0) {
-		if (errno != EAGAIN && errno != EINTR)
-			conn_abort(conn, strerror(errno));
-		return;
-	}
-	if (got == 0) {
-		if (conn->is_closing) {
-			conn->has_peer_ended = true;
-			want_flush(conn);
-			update_io(conn);
-		} else if (is_handshaking(conn)) {
-			conn_abort(conn, "closed by peer within the TLS handshake");
-		} else {
-			peer_ended(conn, conn->is_secured ? "closed by peer (without TLS's close_notify)" : "closed by peer");
-		}
-		return;
-	}
-	conn->bytes_in += (uint64_t)got;
-	conn->last_in_ms = conn->loop->now_ms;
-	charge_rate(conn, (size_t)got);
-	struct slice raw = slice_of(conn->loop->input, (size_t)got);
-	if (conn->is_closing)
-		return; /* lingering: only the end matters */
-	if (conn->ssl != NULL)
-		handle_tls_input(conn, raw);
-	else if (conn->handler != NULL)
-		conn->handler->data(conn->ctx, raw);
-}
-
-static void finish_connecting(struct conn *conn)
-{
-	int failure = 0;
-	socklen_t size = sizeof(failure);
-	if (getsockopt(conn->io.fd, SOL_SOCKET, SO_ERROR, &failure, &size) != 0)
-		failure = errno;
-	if (failure != 0) {
-		conn_abort(conn, strerror(failure));
-		return;
-	}
-	conn->is_connecting = false;
-	conn->last_in_ms = conn->progress_ms = conn->loop->now_ms;
-	want_flush(conn);
-	update_io(conn);
-	if (conn->ssl != NULL)
-		start_handshake(conn);
-	want_check(conn);
-	if (conn->handler != NULL && conn->handler->opened != NULL)
-		conn->handler->opened(conn->ctx);
-}
-
-static void ready(struct ev_loop *ev, struct ev_io *io, int events)
-{
-	(void)ev;
-	struct conn *conn = list_entry(io, struct conn, io);
-	if (conn->is_connecting) {
-		finish_connecting(conn);
-		return;
-	}
-	if ((events & EV_WRITE) != 0 && conn->is_blocked) {
-		conn->is_blocked = false;
-		want_flush(conn);
-		update_io(conn);
-	}
-	if ((events & EV_READ) != 0 && wants_to_read(conn))
-		read_once(conn);
-}
-
-/* --- output ------------------------------------------------------------------------------------------------------- */
+/* --- queueing ----------------------------------------------------------------------------------------------------- */
 
 static bool may_queue(const struct conn *conn, size_t more)
 {
@@ -539,7 +352,7 @@ static void queued(struct conn *conn, size_t added)
 		conn->progress_ms = conn->loop->now_ms;
 	if (conn->out.bytes > conn->soft_bytes)
 		conn->is_over_soft = true; /* reading pauses only if the turn's end cannot mend it */
-	want_flush(conn);
+	conn_want_flush(conn);
 }
 
 int conn_write(struct conn *conn, struct slice bytes)
@@ -573,184 +386,20 @@ size_t conn_queued(const struct conn *conn)
 	return conn->out.bytes;
 }
 
-static void made_progress(struct conn *conn, size_t sent)
-{
-	conn->progress_ms = conn->loop->now_ms;
-	outq_consume(&conn->out, &conn->loop->chunks, sent);
-}
-
-static bool has_unread_input(const struct conn *conn)
-{
-	int waiting = 0;
-	return ioctl(conn->io.fd, FIONREAD, &waiting) == 0 && waiting > 0;
-}
-
-/* Sends up to max bytes as they are. False when the turn's work here is done. */
-static bool send_plain(struct conn *conn, size_t max)
-{
-	struct iovec pieces[PIECES];
-	struct msghdr message = { .msg_iov = pieces };
-	message.msg_iovlen = outq_pieces(&conn->out, max, pieces, PIECES);
-	size_t offered = 0;
-	for (size_t i = 0; i < message.msg_iovlen; i++)
-		offered += pieces[i].iov_len;
-	ssize_t sent = sendmsg(conn->io.fd, &message, MSG_NOSIGNAL);
-	if (sent < 0 && errno != EAGAIN && errno != EINTR) {
-		conn_abort(conn, strerror(errno));
-		return false;
-	}
-	if (sent > 0) {
-		conn->bytes_out += (uint64_t)sent;
-		made_progress(conn, (size_t)sent);
-		if (conn->plain_left > 0)
-			conn->plain_left -= (uint32_t)sent;
-	}
-	conn->is_blocked = sent < (ssize_t)offered;
-	return !conn->is_blocked;
-}
-
-static bool send_secured(struct conn *conn)
-{
-	/* The shared input buffer is free at the turn's end: a place to join small chunks into one record. */
-	struct slice record = outq_front(&conn->out, conn->loop->input, RECORD_BYTES);
-	size_t sent;
-	switch (tls_write(conn->ssl, record, &sent)) {
-	case TLS_DONE:
-		made_progress(conn, sent);
-		return true;
-	case TLS_FAILED:
-		conn_abort(conn, tls_failure());
-		return false;
-	case TLS_WANT_READ: /* only a renegotiation would want that, and we have none */
-	case TLS_WANT_WRITE:
-	case TLS_ENDED:
-		break;
-	}
-	conn->is_blocked = true;
-	return false;
-}
-
-/* Everything was sent: say that this is the end, then wait for the peer to agree. */
-static void finish_output(struct conn *conn)
-{
-	if (!conn->has_said_goodbye) {
-		conn->has_said_goodbye = true;
-		if (conn->is_secured && !conn->is_tls_broken)
-			tls_say_goodbye(conn->ssl);
-		shutdown(conn->io.fd, SHUT_WR);
-	}
-	if (conn->has_peer_ended)
-		conn_abort(conn, conn->reason);
-}
-
-static void update_soft_limit(struct conn *conn)
-{
-	if (!conn->is_over_soft)
-		return;
-	conn->is_over_soft = conn->is_soft_paused = conn->out.bytes > conn->soft_bytes;
-	if (conn->is_over_soft)
-		return;
-	conn->last_in_ms = conn->loop->now_ms;
-	if (!conn->is_closing && conn->handler != NULL && conn->handler->drained != NULL)
-		conn->handler->drained(conn->ctx);
-}
-
-static void flush(struct conn *conn)
-{
-	if (conn->is_connecting)
-		return;
-	if (conn->is_blocked) { /* nothing leaves until the socket has room again, but more may wait than before */
-		update_soft_limit(conn);
-		update_io(conn);
-		return;
-	}
-	if (is_before_tls(conn)) {
-		/* Until our answer has left, nobody can know that TLS begins: SECURITY "STARTTLS injection". */
-		if (has_unread_input(conn)) {
-			conn_abort(conn, "data sent before TLS was started");
-			return;
-		}
-		while (conn->plain_left > 0 && send_plain(conn, conn->plain_left))
-			;
-		if (conn->is_dead)
-			return;
-		if (conn->plain_left == 0 && !conn->is_closing)
-			start_handshake(conn);
-	}
-	if (is_handshaking(conn)) {
-		/* Accepting waits for the peer's first word; whoever connected has the first word. The same way leads on
-		 * from a handshake that found the socket full. */
-		if (!conn->is_closing && !conn->is_blocked)
-			go_on_with_handshake(conn);
-	} else {
-		size_t before = conn->out.bytes;
-		bool goes_on = true;
-		while (goes_on && conn->out.bytes > 0 && before - conn->out.bytes < WRITE_BYTES_PER_TURN)
-			goes_on = conn->is_secured ? send_secured(conn) : send_plain(conn, WRITE_BYTES_PER_TURN);
-		if (conn->is_dead)
-			return;
-		if (conn->out.bytes > 0 && !conn->is_blocked)
-			want_flush(conn); /* others first; the next turn does not wait */
-	}
-	update_soft_limit(conn);
-	if (conn->is_dead)
-		return;
-	if (conn->is_closing && conn->out.bytes == 0)
-		finish_output(conn);
-	update_io(conn);
-	if (conn->is_blocked)
-		want_check(conn);
-}
-
-void conns_flush(struct loop *loop)
-{
-	struct list now;
-	list_init(&now);
-	list_append(&now, &loop->flush);
-	while (!list_is_empty(&now)) {
-		struct conn *conn = list_first(&now, struct conn, flush_link);
-		list_remove(&conn->flush_link);
-		flush(conn);
-	}
-}
-
-void conns_free(struct loop *loop)
-{
-	/* What `closed` does may end more connections: they are served in the same pass. */
-	while (!list_is_empty(&loop->dead)) {
-		struct conn *conn = list_first(&loop->dead, struct conn, all_link);
-		list_remove(&conn->all_link);
-		SSL_free(conn->ssl);
-		conn->ssl = NULL;
-		conn->is_secured = false;
-		close(conn->io.fd);
-		conn->io.fd = -1;
-		outq_clear(&conn->out, &loop->chunks);
-		source_release(conn->source);
-		if (conn->handler != NULL && conn->handler->closed != NULL)
-			conn->handler->closed(conn->ctx, conn->reason);
-		tls_context_unref(&conn->context);
-		mem_free(conn->reason);
-		mem_free(conn->local_ip);
-		mem_free(conn);
-		live_count--;
-	}
-}
-
 /* --- reading on and off ------------------------------------------------------------------------------------------- */
 
 void conn_pause(struct conn *conn)
 {
 	conn->is_owner_paused = true;
-	update_io(conn);
+	conn_update_io(conn);
 }
 
 void conn_resume(struct conn *conn)
 {
 	conn->is_owner_paused = false;
 	conn->last_in_ms = conn->loop->now_ms;
-	update_io(conn);
-	want_check(conn);
+	conn_update_io(conn);
+	conn_want_check(conn);
 }
 
 void conn_set_rate(struct conn *conn, size_t bytes_per_second, size_t burst_bytes)
@@ -759,7 +408,7 @@ void conn_set_rate(struct conn *conn, size_t bytes_per_second, size_t burst_byte
 	conn->rate_burst = burst_bytes > 0 ? fit((int64_t)burst_bytes) : conn->rate_bytes_per_s;
 	conn->rate_full_ms = 0;
 	conn->is_rate_paused = false;
-	update_io(conn);
+	conn_update_io(conn);
 }
 
 /* --- TLS ---------------------------------------------------------------------------------------------------------- */
@@ -770,7 +419,7 @@ static int start_tls(struct conn *conn, struct tls_context *context, bool is_ser
 		return -1;
 	/* With direct TLS the client's hello may wait already; after plaintext, nothing may. */
 	bool is_direct = conn->bytes_in == 0 && conn->bytes_out == 0;
-	if (!conn->is_connecting && !is_direct && has_unread_input(conn))
+	if (!conn->is_connecting && !is_direct && conn_has_unread_input(conn))
 		return -1;
 	if (tls_open(conn, context, is_server, sni, alpn) != 0)
 		return -1;
@@ -778,9 +427,9 @@ static int start_tls(struct conn *conn, struct tls_context *context, bool is_ser
 	conn->is_tls_client = !is_server;
 	conn->plain_left = (uint32_t)conn->out.bytes;
 	if (conn->plain_left == 0 && !conn->is_connecting)
-		start_handshake(conn);
-	want_flush(conn);
-	update_io(conn);
+		conn_start_handshake(conn);
+	conn_want_flush(conn);
+	conn_update_io(conn);
 	return 0;
 }
 
@@ -810,8 +459,7 @@ static void find_local(const struct conn *conn, char ip[CONN_IP_SIZE], uint16_t 
 {
 	struct sockaddr_storage address = { .ss_family = AF_UNSPEC };
 	socklen_t size = sizeof(address);
-	if (conn->io.fd >= 0)
-		getsockname(conn->io.fd, (struct sockaddr *)&address, &size);
+	getsockname(conn->io.fd, (struct sockaddr *)&address, &size);
 	address_text((const struct sockaddr *)&address, ip, port_r);
 }
 

@@ -86,7 +86,7 @@ void conn_abort(struct conn *conn, const char *reason);
 int conn_start_tls_server(struct conn *conn, struct tls_context *context);
 int conn_start_tls_client(struct conn *conn, struct tls_context *context, const char *sni, const char *alpn);
 
-/* Facts, also told inside `closed` (but no ssl and fd -1 then). Strings live as long as the conn. ip: numeric text,
+/* Facts, also told inside `closed` (but those of TLS). Strings live as long as the conn. ip: numeric text,
  * v4-mapped addresses as plain v4, "" for unix sockets. Byte counts are those of the socket. */
 const char *conn_ip(const struct conn *conn);
 uint16_t conn_port(const struct conn *conn);

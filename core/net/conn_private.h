@@ -50,6 +50,23 @@ struct conn {
 /* Takes fd, which is non-blocking. source is taken too. */
 struct conn *conn_accept(struct loop *loop, int fd, const struct sockaddr *peer, struct source *source);
 
+/* What state it is in, where that takes more than one bit. Before TLS: TLS is promised, but the words that say so have
+ * not left yet; whoever sends then, sends in plain. */
+bool conn_is_handshaking(const struct conn *conn);
+bool conn_is_before_tls(const struct conn *conn);
+bool conn_wants_to_read(const struct conn *conn);
+bool conn_has_unread_input(const struct conn *conn);
+
+/* After a change of state: what libev is to watch; that this turn's end has something to do here; that a deadline came
+ * nearer. */
+void conn_update_io(struct conn *conn);
+void conn_want_flush(struct conn *conn);
+void conn_want_check(struct conn *conn);
+void conn_start_handshake(struct conn *conn); /* its deadline counts from now */
+
+/* conn_io.c: the socket is ready. */
+void conn_ready(struct ev_loop *ev, struct ev_io *io, int events);
+
 /* The wheel's question. */
 void conn_check_deadlines(struct wheel_entry *entry);
 

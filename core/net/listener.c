@@ -4,9 +4,6 @@
  * When descriptors are out, the reserve is closed, one waiting peer accepted in its place and closed, and the reserve
  * opened again: the peer sees an end instead of silence. A few peers are turned away like this, then the listener
  * rests, so that a flood cannot make us spin. */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE /* accept4 */
-#endif
 #include "net/listener.h"
 
 #include <errno.h>

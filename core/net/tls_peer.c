@@ -97,7 +97,8 @@ size_t tls_binding_unique(struct conn *conn, uint8_t into[64])
 	SSL *ssl = conn_ssl(conn);
 	if (!can_bind(ssl))
 		return 0;
-	/* RFC 5929 3.1: the first Finished message, which is the client's unless a session was resumed. */
+	/* RFC 5929 3.1: the first Finished message, which is the client's unless a session was resumed. Over TLS 1.3, where
+	 * the server's is the first, clients mean the client's all the same (tls.h). */
 	bool is_ours = (SSL_is_server(ssl) == 1) == (SSL_session_reused(ssl) == 1);
 	size_t len = is_ours ? SSL_get_finished(ssl, into, BINDING_MAX) : SSL_get_peer_finished(ssl, into, BINDING_MAX);
 	return len <= BINDING_MAX ? len : 0;
