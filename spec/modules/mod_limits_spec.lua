@@ -1,0 +1,50 @@
+local Server = require "spec.support.server"
+local loop = require "spec.support.loop"
+
+-- Whoever sends faster than allowed is read more slowly, and nothing is lost.
+describe("mod_limits", function ()
+	local server
+
+	setup(function ()
+		server = Server.start {
+			more_modules = { "limits" },
+			config = [[
+				limits = { c2s = { rate = "20kb/s", burst = "1s" } }
+				unlimited_jids = { "escalus@localhost" }
+			]],
+		}
+	end)
+	teardown(function () server:stop() end)
+
+	-- Seconds until 40 kB that somebody sends to himself have been through the server.
+	local function seconds_for(user)
+		local who = server:person(user)
+		local body = ("x"):rep(4000)
+		local begun = loop.now()
+		for _ = 1, 10 do
+			who:sends(("<message to='%s@localhost' type='normal'><body>%s</body></message>"):format(user, body))
+		end
+		for _ = 1, 10 do
+			who:awaits "<message><body>{any}</body></message>"
+		end
+		return loop.now() - begun
+	end
+
+	it("slows down who sends too fast", function ()
+		assert.is_true(seconds_for "romeo" > 0.5)
+	end)
+
+	it("does not slow down who is exempt", function ()
+		assert.is_true(seconds_for "escalus" < 0.5)
+	end)
+end)
+
+describe("mod_limits with a bad option", function ()
+	it("says so and goes on with the default", function ()
+		local server = Server.start { more_modules = { "limits" }, config = "limits = { c2s = { rate = \"fast\" } }" }
+		finally(function () server:stop() end)
+		server:expects_error "limits:"
+		server:awaits_log "10kb/s"
+		server:person "romeo"
+	end)
+end)
