@@ -34,10 +34,11 @@ local function roster_of(session)
 	return roster;
 end
 
--- Sends one stanza to many: only `to` differs.
+-- Sends one stanza to many: only `to` differs. It passes the pre- hooks as if the client had sent it to each of them, so
+-- that a blocklist (XEP-0191) sees it.
 local function send_to(origin, stanza, jid)
 	stanza.attr.to = jid;
-	core_post_stanza(origin, stanza);
+	core_post_stanza(origin, stanza, true);
 	stanza.attr.to = nil;
 end
 
