@@ -17,6 +17,7 @@ static const luaL_Reg libs[] = {
 	{ "util.pposix", l_open_pposix },
 	{ "util.net", l_open_net },
 	{ "util.x509core", l_open_x509 },
+	{ "util.console", l_open_console },
 	{ NULL, NULL },
 };
 

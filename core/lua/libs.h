@@ -21,5 +21,6 @@ int l_open_files(lua_State *L);     /* util.files */
 int l_open_pposix(lua_State *L);    /* util.pposix */
 int l_open_net(lua_State *L);       /* util.net */
 int l_open_x509(lua_State *L);      /* util.x509core */
+int l_open_console(lua_State *L);   /* util.console */
 
 #endif
