@@ -308,7 +308,7 @@ local function scram(name, hash, kdf)
 		local nonce = options.nonce or sha.base64(sha.sha1(tostring(math.random()) .. os.time() .. new_id()))
 		local first = ("n=%s,r=%s"):format(options.user:gsub("=", "=3D"):gsub(",", "=2C"), nonce)
 		local challenge = coroutine.yield(header .. first)
-		local server_nonce, salt, iterations = challenge:match "^r=([^,]+),s=([^,]+),i=(%d+)$"
+		local server_nonce, salt, iterations = challenge:match "^r=([^,]+),s=([^,]+),i=(%d+)"
 		assert(server_nonce, "SCRAM challenge not understood: " .. challenge)
 		assert(server_nonce:sub(1, #nonce) == nonce and #server_nonce > #nonce, "server's nonce does not continue ours")
 		self.scram_challenge = { salt = salt, iterations = tonumber(iterations) }

@@ -6,7 +6,7 @@
 local build = os.getenv "COUPLET_BUILD" or "build/test"
 
 package.path = "./?.lua;" .. package.path
-package.cpath = ("%s/?.so;%s/lib/couplet/?.so;%s"):format(build, build, package.cpath)
+package.cpath = ("%s/?.so;%s/lib/?.so;%s"):format(build, build, package.cpath)
 
 -- Opens a library of ours under the name without "prosody.", so both names are one table.
 table.insert(package.searchers, 2, function(name)

@@ -90,6 +90,9 @@ function server.start(options)
 	local pipe <close> = io.popen "mktemp -d /tmp/couplet-spec.XXXXXX"
 	self.folder = pipe:read "l"
 	assert(lfs.mkdir(self.folder .. "/data"))
+	if options.data then
+		assert(os.execute(("cp -R %s/. %s/data && chmod -R u+w %s/data"):format(options.data, self.folder, self.folder)))
+	end
 	self.port, self.direct_port = server.free_port(), server.free_port()
 	if options.with_s2s then self.s2s_port = server.free_port() end
 	if options.with_http then self.http_port, self.https_port = server.free_port(), server.free_port() end
