@@ -7,7 +7,7 @@
 enum { REFERENCE_MAX = 32 };
 
 /* What ends a run of uninteresting bytes inside a tag. */
-static const bool ends_run[256] = { ['>'] = true, ['\''] = true, ['"'] = true, ['='] = true };
+static const bool ends_run[256] = { ['>'] = true, ['\''] = true, ['"'] = true, ['='] = true, ['<'] = true };
 
 void gate_init(struct gate *gate, bool document)
 {
@@ -184,6 +184,8 @@ static enum gate_stop take_tag_byte(struct gate *gate, const struct parser_limit
 		if (++gate->attributes > limits->attributes)
 			return fail(gate, "policy-violation", "too many attributes in one tag");
 		return GATE_MORE;
+	case '<':
+		return fail(gate, "not-well-formed", "a tag begins inside a tag");
 	default:
 		return finish_start(gate, before == '/');
 	}

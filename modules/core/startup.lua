@@ -360,7 +360,7 @@ local function make_data_directory()
 	return true
 end
 
--- Can we, as the user we are now, write there? Asked after privileges were dropped late.
+-- Can we, as the user we are now, write there? true, or nil and a sentence.
 local function check_data_directory()
 	local probe = globals.prosody.paths.data .. "/.writable"
 	local file, err = io_open(probe, "w")
@@ -457,7 +457,7 @@ local function on_stop_signal(name)
 		if not shutdown("Received " .. name) then
 			log("warn", "Received %s again, ending at once", name)
 			remove_pidfile()
-			native.shutdown(1)
+			native.shutdown(0)
 		end
 	end
 end
@@ -538,8 +538,9 @@ local function start(options)
 	local prosody = globals.prosody
 	local binds_first = has_privileged_port()
 	for _, step in ipairs {
-		check_root, set_umask, not binds_first and drop_privileges or pass, make_data_directory, check_pidfile,
-		load_managers, bring_up, binds_first and drop_privileges or pass, check_data_directory, daemonize, write_pidfile,
+		check_root, set_umask, not binds_first and drop_privileges or pass, make_data_directory,
+		check_data_directory, check_pidfile, load_managers, bring_up, binds_first and drop_privileges or pass,
+		check_data_directory, daemonize, write_pidfile,
 	} do
 		local ok, err = step(options)
 		if not ok then
