@@ -97,6 +97,16 @@ end
 -- By the names inside
 
 local index -- name -> { certificate, key, not_after }; made when first needed
+local unreadable = {} -- what could not be read while making it: file -> why
+
+-- The text of a file, "" when it cannot be read.
+local function read_or_note(path)
+	local text, err = files.read(path)
+	if not text and err then
+		unreadable[path] = err
+	end
+	return text or ""
+end
 
 local key_names = {
 	{ "fullchain(%.%w+)$", "privkey%1" }, { "cert(%.pem)$", "privkey%1" },
@@ -106,7 +116,7 @@ local key_names = {
 local function key_for(certificate)
 	for _, change in ipairs(key_names) do
 		local key, n = certificate:gsub(change[1], change[2], 1)
-		if n > 0 and is_file(key) and (files.read(key) or ""):find("PRIVATE KEY-----", 1, true) then
+		if n > 0 and is_file(key) and read_or_note(key):find("PRIVATE KEY-----", 1, true) then
 			return key
 		end
 	end
@@ -114,7 +124,7 @@ end
 
 -- Names (dNSName, and hosts of SRVName and xmppAddr: RFC 6120 13.7.1.2) and the end of a file's first certificate.
 local function facts_of(path, x509core)
-	local certificate = x509core.from_pem(files.read(path) or "")
+	local certificate = x509core.from_pem(read_or_note(path))
 	if not certificate then
 		return nil
 	end
@@ -189,6 +199,16 @@ local function host_section_certificate(host)
 	end
 end
 
+-- For the one who wonders why a certificate that is there is not found.
+local function unreadable_text()
+	local list = {}
+	for _, err in pairs(unreadable) do
+		list[#list + 1] = err
+	end
+	table_sort(list)
+	return #list > 0 and ", and these cannot be read by our user: " .. table_concat(list, "; ") or ""
+end
+
 --- Certificate and key for a host: { certificate, key }; or nil and a sentence that says where was looked.
 function _M.find_host_cert(host)
 	local directory = certificates_dir()
@@ -202,8 +222,8 @@ function _M.find_host_cert(host)
 		end
 		name = name:match("^[^.]+%.(.+%..+)$") -- never a top-level domain
 	end
-	return nil, ("no certificate for %s was found in %s (%s.crt with %s.key, or %s/fullchain.pem with privkey.pem); " ..
-		"`coupletctl cert generate %s` makes one"):format(host, directory, host, host, host, host)
+	return nil, ("no certificate for %s was found in %s (%s.crt with %s.key, or %s/fullchain.pem with privkey.pem)%s; " ..
+		"`coupletctl cert generate %s` makes one"):format(host, directory, host, host, host, unreadable_text(), host)
 end
 
 --- Certificate and key for a service: its option NAME_certificate (a path, or port -> path), a file of its name, or a
@@ -380,7 +400,7 @@ end
 
 --- Forgets what was read of certificates, so that new ones are seen.
 function _M.forget()
-	index = nil
+	index, unreadable = nil, {}
 	contexts = setmetatable({}, { __mode = "v" })
 end
 

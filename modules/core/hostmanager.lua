@@ -17,7 +17,11 @@ local ipairs, pairs, table_sort, tostring = ipairs, pairs, table.sort, tostring
 local _M = {}
 local _ENV = nil
 
--- A host as an origin: what is sent to it (answers to questions nobody waits for) ends here.
+-- A host can be the origin of a stanza: what is sent to it, such as the answer to its own iq, is routed as any other.
+local function send_to_host(stanza)
+	return prosody.core_route_stanza(nil, stanza)
+end
+
 local function new_host(name, host_config)
 	return {
 		host = name,
@@ -29,10 +33,7 @@ local function new_host(name, host_config)
 		disallow_s2s = host_config.disallow_s2s
 			or host_config.anonymous_login and host_config.disallow_s2s ~= false
 			or nil,
-		send = function (stanza)
-			log("debug", "%s got an answer nobody waits for: %s", name, tostring(stanza))
-			return true
-		end,
+		send = send_to_host,
 		log = logger.init(name),
 	}
 end
@@ -56,16 +57,20 @@ end
 
 -- Ends the host's streams while its modules are there to see it.
 local function close_sessions(host, reason)
-	local list = {}
+	local of_users, of_servers = {}, {}
 	for _, user in pairs(host.sessions or {}) do
 		for _, session in pairs(user.sessions) do
-			list[#list + 1] = session
+			of_users[#of_users + 1] = session
 		end
 	end
 	for _, session in pairs(host.s2sout) do
-		list[#list + 1] = session
+		of_servers[#of_servers + 1] = session
 	end
-	for _, session in ipairs(list) do
+	for _, session in ipairs(of_users) do
+		session:close(reason)
+		native.end_session(session, "host deactivated") -- now, so that contacts are told
+	end
+	for _, session in ipairs(of_servers) do
 		session:close(reason)
 	end
 end

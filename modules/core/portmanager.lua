@@ -19,13 +19,29 @@ local log = logger.init("portmanager")
 
 local prosody = _G.prosody
 local ipairs, pairs, tonumber, tostring, type = ipairs, pairs, tonumber, tostring, type
-local table_concat, table_insert, table_remove = table.concat, table.insert, table.remove
+local io_open, table_concat, table_insert = io.open, table.concat, table.insert
+local table_remove, table_sort = table.remove, table.sort
 
 local _M = {}
 local _ENV = nil
 
-local default_interfaces = { "*", "::" }
-local default_local_interfaces = { "127.0.0.1", "::1" }
+-- A machine without IPv6 is no reason for errors about addresses nobody asked for.
+local function has_ipv6()
+	local file = io_open("/proc/net/if_inet6")
+	local is_there = file and file:read(1) ~= nil
+	if file then
+		file:close()
+	end
+	return is_there and config.get("*", "use_ipv6") ~= false
+end
+
+local function default_interfaces()
+	return has_ipv6() and { "*", "::" } or { "*" }
+end
+
+local function default_local_interfaces()
+	return has_ipv6() and { "127.0.0.1", "::1" } or { "127.0.0.1" }
+end
 
 -- Names of options from earlier versions: service -> prefix that is read too.
 local legacy_prefixes = { c2s_direct_tls = "legacy_ssl" }
@@ -65,10 +81,10 @@ local function interfaces_of(service)
 		return own
 	elseif service.private then
 		return as_list(service.default_interfaces or service.default_interface)
-			or first_option("local_interfaces", "local_interface") or default_local_interfaces
+			or first_option("local_interfaces", "local_interface") or default_local_interfaces()
 	end
 	return first_option("interfaces", "interface")
-		or as_list(service.default_interfaces or service.default_interface) or default_interfaces
+		or as_list(service.default_interfaces or service.default_interface) or default_interfaces()
 end
 
 local function ports_of(service)
@@ -217,8 +233,12 @@ end
 --- Opens the ports of all services: when the modules are loaded, before privileges are dropped.
 function _M.activate_all()
 	is_ready = true
-	local total = 0
+	local names, total = {}, 0
 	for name in pairs(services) do
+		names[#names + 1] = name
+	end
+	table_sort(names)
+	for _, name in ipairs(names) do
 		total = total + (_M.activate(name) or 0)
 	end
 	return total

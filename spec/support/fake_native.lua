@@ -163,7 +163,9 @@ local function new_native(world)
 	end
 	function native.sessions() return next, world.sessions, nil end
 	function native.new_session(session_type, host) return new_session(world, { type = session_type, host = host }) end
-	function native.end_session(session) session:close("ended") end
+	function native.end_session(session)
+		if not session.destroyed then session:close("ended") end
+	end
 	function native.make_authenticated(session, username)
 		if username == "" then return nil, "Invalid username" end
 		session.username, session.type = username, "c2s"
