@@ -4,6 +4,7 @@
 -- handler that returns true has answered by itself.
 -- @option disco_items          list of { jid, name }: more to find at the host besides its components
 -- @option disco_expose_admins  boolean, false: list the admins, too
+-- @option admins               set of JIDs: who they are
 -- @option name                 string: what the host calls itself
 -- @hooks  iq-get/host/http://jabber.org/protocol/disco#info:query, stream-features, item-added/*,
 --         iq-get/bare/http://jabber.org/protocol/disco#info:query, s2s-stream-features, item-removed/*,

@@ -1,5 +1,6 @@
 --- Tells somebody about each new account.
 -- @option registration_watchers      set of JIDs, the admins: who is told
+-- @option admins                     set of JIDs
 -- @option registration_from          string, the host: who it comes from
 -- @option registration_notification  string: the text; $username, $host and $ip are filled in
 -- @hooks  user-registered        @fires none        @stores none

@@ -32,7 +32,7 @@ local function configure(options)
 	end
 end
 
--- Nil stays nil, so that the second value tells about it. Otherwise one of the registry or a table like one.
+-- One of the registry, or a table like one.
 local function find_template(e, registry)
 	local template = registry and registry[e]
 	if template then
@@ -80,16 +80,12 @@ local function expand(entry, namespace)
 end
 
 --- For functions that give nil and an error in their second result: makes that error one of ours.
--- The original is in context.wrapped_error.
+-- The original is in context.wrapped_error, and only there: it may say things that are nobody's business.
 local function coerce(ok, err, ...)
 	if ok or is_error(err) then
 		return ok, err, ...
 	end
-	local wrapped = new({ type = "cancel", condition = "undefined-condition" }, { wrapped_error = err })
-	if type(err) == "string" then
-		wrapped.text = err
-	end
-	return ok, wrapped, ...
+	return ok, new({}, { wrapped_error = err }), ...
 end
 
 --- init(source[, namespace], registry): new, coerce, wrap and is_error for one module and its list of errors.
@@ -115,8 +111,7 @@ local function init(source, namespace, registry)
 		if expanded[err] then
 			return ok, new_from(err), ...
 		end
-		local wrapped = new_from({ text = type(err) == "string" and err or nil }, { wrapped_error = err })
-		return ok, wrapped, ...
+		return ok, new_from({}, { wrapped_error = err }), ...
 	end
 
 	--- Throws what coerce would give.

@@ -35,6 +35,7 @@ describe("util.error", function ()
 		assert.is_nil(ok)
 		assert.is_true(errors.is_error(e))
 		assert.equal("broken", e.context.wrapped_error)
+		assert.is_nil(e.text) -- not for whoever the error is sent to
 		local same = errors.new {}
 		assert.equal(same, select(2, errors.coerce(nil, same)))
 	end)
