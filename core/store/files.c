@@ -289,7 +289,7 @@ static enum files_found read_all(int fd, const char *path, struct buf *into, str
 }
 
 enum files_found files_read(struct files *files, const char *path, bool follow_link, struct buf *into,
-                            struct error *error_r)
+			    struct error *error_r)
 {
 	bool own;
 	int fd = open_to_read(files, path, follow_link, &own);
@@ -506,7 +506,7 @@ static bool is_dir(int dir_fd, const struct dirent *entry)
 }
 
 enum files_found files_list(struct files *files, const char *path,
-                            void (*each)(void *ctx, const char *name, bool is_dir), void *ctx, struct error *error_r)
+			    void (*each)(void *ctx, const char *name, bool is_dir), void *ctx, struct error *error_r)
 {
 	DIR *dir = opendir(path);
 	if (dir == NULL && (errno == ENOENT || errno == ENOTDIR))

@@ -38,7 +38,7 @@ bool files_is_pending(const struct files *files);
 
 /* Appends the whole file to `into`, whose ceiling is the largest file accepted. */
 enum files_found files_read(struct files *files, const char *path, bool follow_link, struct buf *into,
-                            struct error *error_r);
+			    struct error *error_r);
 enum files_found files_size(struct files *files, const char *path, int64_t *size_r, struct error *error_r);
 
 /* Replaces the file or makes it (mode 0640 under the umask; its directory must exist). */
@@ -54,7 +54,7 @@ enum files_found files_remove(struct files *files, const char *path, struct erro
 int files_make_dirs(struct files *files, const char *path, mode_t mode, struct error *error_r);
 /* Tells `each` the names in a directory, in no order, pending ones included, "." and ".." not. */
 enum files_found files_list(struct files *files, const char *path,
-                            void (*each)(void *ctx, const char *name, bool is_dir), void *ctx, struct error *error_r);
+			    void (*each)(void *ctx, const char *name, bool is_dir), void *ctx, struct error *error_r);
 
 /* File names for any bytes, in Prosody's way: all but [A-Za-z0-9] (and '_' with keep_underscore) becomes %xx. What
  * would be longer than FILES_NAME_MAX is cut and given a hash: "%~" and 32 hex digits, which no encoding ever contains.

@@ -2,8 +2,8 @@
 --
 -- Options (per host or global): `storage = "sql"` for all stores, or `storage = { accounts = "internal", ... }` by
 -- store name; `default_storage` for those the table does not name. With nothing set it is "sqlite" (one SQLite database
--- in the data directory), unless the data directory already holds the accounts or rooms of the host as files, as Prosody's
--- default does: then it is "internal". "sqlite" is another name of "sql", "null" of "none".
+-- in the data directory), unless the data directory already holds the accounts or rooms of the host as files, as
+-- Prosody's default does: then it is "internal". "sqlite" is another name of "sql", "null" of "none".
 --
 -- A driver is what mod_storage_NAME gives to module:provides("storage", driver): driver:open(store, kind), where kind
 -- is "keyval" (nil means that), "map", "keyval+" or "archive", driver:stores(username), driver:purge(username). Kinds a

@@ -6,7 +6,11 @@ local st = require "prosody.util.stanza";
 local host = "capulet.example";
 
 local drivers = { "internal", "memory" };
-if pcall(require, "couplet.sqlite3") then table.insert(drivers, "sql"); end
+if pcall(require, "couplet.sqlite3") then
+	table.insert(drivers, "sql");
+else
+	describe("storage driver sql", function () pending "SQLite is not built in"; end);
+end
 
 local function collect(iterator, ...)
 	local list = {};
