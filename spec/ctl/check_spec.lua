@@ -1,0 +1,115 @@
+local ctl = require "spec.support.ctl"
+
+describe("coupletctl check", function ()
+	local place
+
+	local function check(config, area)
+		place = ctl.place(config)
+		return place:run("check", area or "config")
+	end
+	after_each(function () place:remove() end)
+
+	-- Finds the mistake, names the line, and ends with 2.
+	local function finds(what, line, config)
+		local output, code = check(config)
+		assert.equal(2, code, output)
+		local found
+		for text in output:gmatch "[^\n]+" do
+			if text:find("problem:", 1, true) and text:find(what, 1, true) then found = text end
+		end
+		assert.is_truthy(found, output)
+		if line then assert.is_truthy(found:find(("prosody.cfg.lua:%d:"):format(line), 1, true), found) end
+	end
+
+	it("finds nothing where nothing is wrong", function ()
+		local output, code = check [[
+			admins = { "romeo@capulet.example" }
+			modules_enabled = { "roster"; "saslauth"; "tls" }
+			c2s_ports = { 5222 }
+			VirtualHost "capulet.example"
+				modules_enabled = { "blocklist" }
+		]]
+		assert.equal(0, code, output)
+		assert.matches("No problems were found", output)
+		assert.is_nil(output:find("hint:", 1, true))
+	end)
+
+	it("finds files that cannot be read as a configuration", function ()
+		finds("unfinished string", 2, 'VirtualHost "capulet.example')
+	end)
+
+	it("finds a server without hosts", function ()
+		finds("there is no host", nil, "admins = { 'a@b' }")
+	end)
+
+	it("finds options of the server that stand after a host", function ()
+		local config = 'VirtualHost "capulet.example"\n\tlog = "x"\n\tc2s_ports = { 1 }\n\tinterfaces = { "*" }\n'
+		for option, line in pairs { log = 3, c2s_ports = 4, interfaces = 5 } do
+			finds(option .. " is an option of the whole server", line, config)
+			place:remove()
+		end
+		check ""
+	end)
+
+	it("finds modules that are not there, on hosts and everywhere", function ()
+		finds('no module "rooster"', 2, 'modules_enabled = { "rooster" }\nVirtualHost "capulet.example"')
+		place:remove()
+		finds('no module "rooster"', 3, 'VirtualHost "capulet.example"\nmodules_enabled = { "rooster" }')
+		place:remove()
+		finds('no module "house"', 2, 'Component "rooms.capulet.example" "house"')
+		place:remove()
+		finds('no module "auth_nonsense"', 3, 'VirtualHost "capulet.example"\nauthentication = "nonsense"')
+	end)
+
+	it("finds names without quotes", function ()
+		finds("missing quotes", 2, 'modules_enabled = { roster }\nVirtualHost "capulet.example"')
+	end)
+
+	it("finds admins that are no addresses", function ()
+		finds("romeo", 2, 'admins = { "romeo" }\nVirtualHost "capulet.example"')
+	end)
+
+	it("finds certificates that are not there", function ()
+		finds("cannot be found", 2, 'ssl = { certificate = "x.crt"; key = "x.key" }\nVirtualHost "capulet.example"')
+	end)
+
+	it("hints at what may be meant so", function ()
+		local output, code = check [[
+			modules_enabled = { "roster"; "roster" }
+			allow_registration = true
+			c2s_require_encryption = false
+			VirtualHost "capulet.example"
+		]]
+		assert.equal(0, code, output)
+		for _, what in ipairs {
+			'names "roster" twice', "allow_registration", "c2s_require_encryption", "admins is not set",
+		} do
+			assert.is_truthy(output:find(what, 1, true), what)
+		end
+	end)
+
+	it("looks at certificates", function ()
+		local output, code = check('VirtualHost "capulet.example"', "certs")
+		assert.equal(2, code)
+		assert.matches("capulet.example", output)
+		assert.equal(0, select(2, place:run("cert", "generate", "capulet.example")))
+		output, code = place:run("check", "certs")
+		assert.equal(0, code, output)
+		assert.matches("valid for 36%d days", output)
+	end)
+
+	it("finds certificates for another host", function ()
+		check('VirtualHost "capulet.example"', "certs")
+		assert.equal(0, select(2, place:run("cert", "generate", "capulet.example")))
+		local other = ctl.place [[
+			ssl = { certificate = "other.crt"; key = "other.key" }
+			VirtualHost "montague.example"
+		]]
+		other:file("other.crt", place:read "certs/capulet.example.crt")
+		other:file("other.key", place:read "certs/capulet.example.key")
+		local output, code = other:run("check", "certs")
+		other:remove()
+		assert.equal(2, code)
+		assert.matches("does not name this host", output)
+	end)
+end)
