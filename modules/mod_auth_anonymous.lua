@@ -1,5 +1,6 @@
 --- Anonymous logins (SASL ANONYMOUS, XEP-0175): everybody may come in, under a name that the server makes up.
 -- @option allow_anonymous_s2s  boolean, false: let them talk to other servers
+-- @option disallow_s2s         boolean: false is the older way to say so
 -- @hooks  route/remote, resource-unbind        @fires none        @stores none
 -- @spec   spec/modules/mod_auth_anonymous_spec.lua
 --

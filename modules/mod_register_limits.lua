@@ -7,8 +7,10 @@
 -- @option registration_allowlist        set, {"127.0.0.1", "::1"}: addresses or networks that no throttle holds for
 -- @option registration_blocklist        set, {}: addresses or networks that may not register
 -- @option allowlist_registration_only   boolean, false: only those of the allow list may
--- @option registration_whitelist, registration_blacklist, whitelist_registration_only,
---         blacklist_on_registration_throttle_overload: older names of the four above
+-- @option registration_whitelist        set: older name of registration_allowlist
+-- @option registration_blacklist        set: older name of registration_blocklist
+-- @option whitelist_registration_only   boolean: older name of allowlist_registration_only
+-- @option blacklist_on_registration_throttle_overload  boolean: older name of blocklist_...
 -- @hooks  user-registering        @fires none        @stores none
 -- @spec   spec/modules/mod_register_limits_spec.lua
 --

@@ -2,9 +2,12 @@
 -- @option c2s_require_encryption  boolean, true: clients must use TLS before anything else
 -- @option s2s_require_encryption  boolean, true: so must servers
 -- @option require_encryption      boolean, true: default of both
--- @option c2s_ssl, s2s_ssl, ssl   table: certificate, key, ... for core.certmanager
+-- @option ssl                     table: certificate, key, ... (see core.certmanager); found by name when not set
+-- @option c2s_ssl                 table: the same, for clients alone
+-- @option s2s_ssl                 table: the same, for servers alone
 -- @hooks  stream-features, s2s-stream-features, stanza/urn:ietf:params:xml:ns:xmpp-tls:starttls,
---         config-reloaded, certificates-reloaded        @fires none        @stores none
+--         config-reloaded, certificates-reloaded
+-- @fires  none        @stores none
 -- @spec   spec/modules/mod_tls_spec.lua
 --
 -- Always true: bytes that came in the clear behind <starttls/> are never handled as if they had come inside TLS; the

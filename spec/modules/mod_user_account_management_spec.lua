@@ -70,7 +70,8 @@ describe("mod_user_account_management", function ()
 		assert.equal("bad-request", condition_of(ask(romeo, "set", { { "username", "romeo" }, { "password", "" } })))
 		assert.equal("bad-request", condition_of(ask(romeo, "set", { { "username", "romeo" } })))
 		assert.equal("bad-request", condition_of(ask(romeo, "set", { { "password", "x" } })))
-		assert.equal("not-allowed", condition_of(ask(romeo, "set", { { "username", "romeo" }, { "password", "a\194\128b" } })))
+		assert.equal("not-allowed",
+			condition_of(ask(romeo, "set", { { "username", "romeo" }, { "password", "a\194\128b" } })))
 		assert.is_true(usermanager.test_password("romeo", host, "juliet"))
 	end)
 

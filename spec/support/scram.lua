@@ -20,8 +20,8 @@ function scram.final(hash, password, client_first, server_first, extra)
 	return without_proof .. ",p=" .. base64.encode(proof)
 end
 
---- Runs a whole exchange with a handler of util.sasl that has selected its mechanism; gives what it said last. extra: as
--- above, and flag ("n"), authzid.
+--- Runs a whole exchange with a handler of util.sasl that has selected its mechanism; gives what it said last.
+-- extra: as above, and flag ("n"), authzid.
 function scram.run(handler, hash, username, password, extra)
 	extra = extra or {}
 	local first = (extra.flag or "n") .. "," .. (extra.authzid or "") .. ",n=" .. username .. ",r=clientnonce"
