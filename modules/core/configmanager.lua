@@ -722,7 +722,7 @@ function _M.load(filename)
 	return true, loader.warnings
 end
 
---- The hosts that are defined, sorted, so that start-up is the same every time: name -> iterator use.
+--- The names of the hosts that are defined: a sorted list, so that start-up is the same every time.
 function _M.hosts()
 	local names = {}
 	for name in pairs(options) do

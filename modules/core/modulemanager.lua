@@ -123,7 +123,8 @@ local function wanted_modules(host)
 	local names, seen = {}, {}
 	local function add(list, is_inherited)
 		for _, name in ipairs(list) do
-			local is_wanted = not seen[name] and name ~= component and not disabled:contains(name)
+			local is_wanted = type(name) == "string" and not seen[name] and name ~= component
+				and not disabled:contains(name)
 			if is_wanted and (not is_inherited or inherits_all or component_inheritable:contains(name)) then
 				seen[name] = true
 				names[#names + 1] = name

@@ -18,7 +18,7 @@ local native = require "couplet.native"
 local log = logger.init("portmanager")
 
 local prosody = _G.prosody
-local ipairs, pairs, tonumber, tostring, type = ipairs, pairs, tonumber, tostring, type
+local ipairs, pairs, pcall, tonumber, tostring, type = ipairs, pairs, pcall, tonumber, tostring, type
 local io_open, table_concat, table_insert = io.open, table.concat, table.insert
 local table_remove, table_sort = table.remove, table.sort
 
@@ -122,11 +122,14 @@ local function listen(service, interface, port, option)
 		end
 	end
 	local is_native = type(service.listener) == "string"
-	local server, err = native.listen {
+	local ok, server, err = pcall(native.listen, {
 		interface = interface, port = port,
 		kind = is_native and service.listener or nil, listener = not is_native and service.listener or nil,
 		tls = context, direct_tls = context ~= nil,
-	}
+	})
+	if not ok then
+		server, err = nil, tostring(server) -- what a module offered is no service
+	end
 	if not server then
 		complain_bind(service, interface, port, option, err)
 		return false

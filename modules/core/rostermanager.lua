@@ -334,8 +334,8 @@ function _M.subscribed(username, host, contact)
 end
 _M.process_outbound_subscription_approval = _M.subscribed
 
---- The user denies a request or takes back a subscription. First result: did that change anything? Second: did the
--- contact get the user's presence until now (push the roster, send unavailable presence)?
+--- The user denies a request or takes back a subscription, or an approval in advance. First result: did that change the
+-- roster (push it)? Second: did the contact get the user's presence until now (send unavailable presence)?
 function _M.unsubscribed(username, host, contact)
 	local was_subscribed = kept_state(username, host, contact).subscription
 	local row, changed = follow(states.outbound.unsubscribed, username, host, contact)
@@ -343,7 +343,8 @@ function _M.unsubscribed(username, host, contact)
 		return false, false
 	end
 	local took_back = set_preapproval(username, host, contact, false)
-	return changed or took_back, changed and (was_subscribed == "from" or was_subscribed == "both")
+	local is_visible = took_back or changed and row.push
+	return is_visible, changed and (was_subscribed == "from" or was_subscribed == "both")
 end
 
 -- What contacts send

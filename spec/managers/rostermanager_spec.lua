@@ -198,8 +198,9 @@ describe("A roster", function ()
 		it("does not put those into it who only ask", function ()
 			rostermanager.set_contact_pending_in(user, host, contact)
 			assert.is_nil(roster()[contact])
-			assert.same({ true, false }, { rostermanager.unsubscribed(user, host, contact) })
-			assert.same({ false, false }, { rostermanager.unsubscribed(user, host, contact) })
+			assert.is_true(rostermanager.is_contact_pending_in(user, host, contact))
+			assert.same({ false, false }, { rostermanager.unsubscribed(user, host, contact) }) -- nothing to be pushed
+			assert.is_nil(rostermanager.is_contact_pending_in(user, host, contact))
 			assert.is_nil(roster()[contact])
 		end)
 
