@@ -225,7 +225,8 @@ int sqlite_release(struct sqlite *sqlite, struct error *error_r)
 {
 	if (sqlite->lost)
 		return error_set(error_r, "%s", sqlite->lost_error.text);
-	assert(sqlite->savepoints > 0);
+	if (sqlite->savepoints == 0)
+		return error_set(error_r, "there is no savepoint");
 	if (control(sqlite, SLICE("RELEASE part"), error_r) != 0)
 		return -1;
 	sqlite->savepoints--;
@@ -236,7 +237,8 @@ int sqlite_rollback(struct sqlite *sqlite, struct error *error_r)
 {
 	if (sqlite->lost)
 		return 0;
-	assert(sqlite->savepoints > 0);
+	if (sqlite->savepoints == 0)
+		return error_set(error_r, "there is no savepoint");
 	if (control(sqlite, SLICE("ROLLBACK TO part"), error_r) != 0)
 		return -1;
 	return sqlite_release(sqlite, error_r);

@@ -49,6 +49,10 @@ end
 
 api.get_option_period = api.get_option_number;
 
+function api:require(library)
+	return assert(loadfile(("modules/mod_%s/%s.lib.lua"):format(self.name, library), "t", self.environment))();
+end
+
 function api:shared(path)
 	self.server.shared[path] = self.server.shared[path] or {};
 	return self.server.shared[path];
@@ -78,11 +82,15 @@ function fake.server(settings)
 		local key = host .. "/" .. name;
 		local path = ("modules/mod_%s.lua"):format(name);
 		local file = io.open(path);
+		if not file then
+			path = ("modules/mod_%s/mod_%s.lua"):format(name, name);
+			file = io.open(path);
+		end
 		if not file then return nil, "no such module"; end
 		file:close();
 		local module = setmetatable({ host = host, name = name, items = {}, server = server, _log = logger.init(name) }, api);
-		local environment = setmetatable({ module = module }, { __index = _G });
-		local ok, err = pcall(assert(loadfile(path, "t", environment)));
+		module.environment = setmetatable({ module = module }, { __index = _G });
+		local ok, err = pcall(assert(loadfile(path, "t", module.environment)));
 		if not ok then return nil, err; end
 		server.modules[key] = module;
 		return module;

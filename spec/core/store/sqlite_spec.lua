@@ -135,6 +135,15 @@ describe("an SQLite database", function ()
 		assert.same({ { 1 }, { 2 } }, db:query("SELECT a FROM t ORDER BY a"));
 	end);
 
+	it("refuses to end a part that was never begun, or that a commit has ended", function ()
+		assert.same({ nil, "there is no savepoint" }, { db:release() });
+		assert.is_true(db:savepoint());
+		assert(db:exec("INSERT INTO t VALUES (1, 1)"));
+		assert.is_true(db:commit());
+		assert.same({ nil, "there is no savepoint" }, { db:rollback() });
+		assert.equal(1, count());
+	end);
+
 	it("tells a writer when another process keeps it busy, and works again afterwards", function ()
 		local other = assert(sqlite3.open(path, { busy_timeout_ms = 10 }));
 		assert(db:exec("INSERT INTO t VALUES (1, 1)"));
