@@ -119,8 +119,11 @@ local function prepare(session)
 	if handler.announce then -- ours; providers may bring handlers of their own
 		handler:announce(names, bindings, sign_announcement)
 		handler.gate = function (username)
-			if throttle:allows(session.ip, username .. "@" .. host) then return true end
-			return nil, "Too many failed logins; try again later"
+			local account = username .. "@" .. host
+			if not throttle:allows(session.ip, account) then return nil, "Too many failed logins; try again later" end
+			throttle:enter(session.ip, account)
+			session.sasl_entered = { ip = session.ip, account = account }
+			return true
 		end
 	end
 	return names, bindings
@@ -209,6 +212,11 @@ local function process(session, text)
 	if not message then return fail(session, "incorrect-encoding") end
 	local handler = session.sasl_handler
 	local called, status, data, reason = xpcall(handler.process, debug.traceback, handler, message)
+	local entered = session.sasl_entered
+	if entered then
+		throttle:leave(entered.ip, entered.account)
+		session.sasl_entered = nil
+	end
 	if session.destroyed then return true end -- it left while we were waiting
 	if not called then
 		module:log("error", "The %s exchange died: %s", tostring(handler.selected), status)

@@ -420,6 +420,17 @@ describe("util.sasl", function ()
 		assert.same(0, looked)
 	end)
 
+	it("asks its gate again before it looks at a SCRAM proof", function ()
+		local handler = handler_for("SCRAM-SHA-1")
+		local is_open = true
+		handler.gate = function () return is_open, "too often" end
+		local first = "n,,n=romeo,r=abc"
+		local _, server_first = handler:process(first)
+		is_open = false
+		assert.same({ "failure", "temporary-auth-failure", "too often" },
+			{ handler:process(client_final("SHA-1", "juliet", first, server_first)) })
+	end)
+
 	describe("with EXTERNAL", function ()
 		it("lets the layer below decide", function ()
 			local profile = { external = function (authzid)

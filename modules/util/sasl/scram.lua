@@ -156,6 +156,8 @@ end
 -- client-final-message = channel-binding "," nonce [ "," extensions ] "," proof
 local function process_final(self, kind, message)
 	local state = self.state
+	local refusal, condition, text = names.closed_gate(self, state.username) -- others may have guessed meanwhile
+	if refusal then return refusal, condition, text end
 	local without_proof, binding, nonce, extensions, proof =
 		message:match("^(c=([^,]+),r=([^,]+)(.*)),p=([^,]+)$")
 	if not without_proof or (extensions ~= "" and not extensions:find("^,%a=")) then

@@ -29,6 +29,7 @@ local function new(now, max_failures, window_seconds)
 		sources = cache.new(max_sources);
 		accounts = cache.new(max_accounts);
 		friends = cache.new(max_friends); -- sources that have logged in to an account
+		pending = {}; -- source or account -> passwords being looked at now
 	}, throttle_mt)
 end
 
@@ -71,21 +72,39 @@ local function friend_key(source, account)
 	return (source or "") .. "\0" .. account
 end
 
+-- Has that source or account failed as often as it may? What is being looked at counts as failed, or else many
+-- connections at once would get a guess each.
+local function is_full(self, logs, key)
+	local log = logs:get(key)
+	local n_failed = log and #prune(log, self.now() - self.window_seconds) or 0
+	return n_failed + (self.pending[key] or 0) >= self.max_failures
+end
+
 --- May this address try a password now? account may be nil while unknown.
 function methods:allows(ip, account)
 	local source = source_of(ip)
-	local before = self.now() - self.window_seconds
-	if source then
-		local log = self.sources:get(source)
-		if log and #prune(log, before) >= self.max_failures then return false end
-	end
-	if account then
-		local log = self.accounts:get(account)
-		if log and #prune(log, before) >= self.max_failures then
-			return self.friends:get(friend_key(source, account)) ~= nil
-		end
+	if source and is_full(self, self.sources, source) then return false end
+	if account and is_full(self, self.accounts, account) then
+		return self.friends:get(friend_key(source, account)) ~= nil
 	end
 	return true
+end
+
+local function count_pending(self, key, change)
+	if not key then return end
+	local count = (self.pending[key] or 0) + change
+	self.pending[key] = count > 0 and count or nil
+end
+
+--- A password is looked at from now on; `leave` says that this is over, whatever came of it.
+function methods:enter(ip, account)
+	count_pending(self, source_of(ip), 1)
+	count_pending(self, account, 1)
+end
+
+function methods:leave(ip, account)
+	count_pending(self, source_of(ip), -1)
+	count_pending(self, account, -1)
 end
 
 --- Counts a failure. Gives how many seconds its answer shall be delayed.

@@ -53,6 +53,17 @@ describe("util.sasl.throttle", function ()
 		assert.is_true(#times >= 80)
 	end)
 
+	it("counts what is being looked at, so that many connections at once get no more guesses", function ()
+		for i = 1, 20 do
+			assert.is_true(throttle:allows("192.0.2.1", "a" .. i))
+			throttle:enter("192.0.2.1", "a" .. i)
+		end
+		assert.is_false(throttle:allows("192.0.2.1", "b"))
+		for i = 1, 20 do throttle:leave("192.0.2.1", "a" .. i) end
+		assert.is_true(throttle:allows("192.0.2.1", "b"))
+		assert.same({}, throttle.pending)
+	end)
+
 	it("does not let one source lock an account for others", function ()
 		fail("192.0.2.1", "romeo", 20)
 		assert.is_false(throttle:allows("192.0.2.1", "romeo"))
