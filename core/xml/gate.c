@@ -225,13 +225,15 @@ static const char *scan_reference(struct gate *gate, const char *at, const char 
 
 /* Comments and instructions, where they are allowed: up to their end, looking back over what was kept. */
 static const char *scan_until(struct gate *gate, const char *token, const char *at, const char *end, struct slice close,
-	size_t shortest)
+	size_t shortest, enum gate_stop *stop)
 {
 	while (at < end) {
 		at++;
 		if (at[-1] == '>' && (size_t)(at - token) >= shortest &&
 			memcmp(at - close.len, close.ptr, close.len) == 0) {
 			gate->state = GATE_TEXT;
+			if (gate->depth <= 1)
+				*stop = GATE_MISC;
 			break;
 		}
 	}
@@ -258,18 +260,20 @@ static const char *scan_step(struct gate *gate, const struct parser_limits *limi
 		*whole = (size_t)(at - base);
 		return at;
 	case GATE_COMMENT:
-		return scan_until(gate, base + *whole, at, limit, SLICE("-->"), sizeof("<!---->") - 1);
+		return scan_until(gate, base + *whole, at, limit, SLICE("-->"), sizeof("<!---->") - 1, stop);
 	case GATE_INSTRUCTION:
-		return scan_until(gate, base + *whole, at, limit, SLICE("?>"), sizeof("<?x?>") - 1);
+		return scan_until(gate, base + *whole, at, limit, SLICE("?>"), sizeof("<?x?>") - 1, stop);
 	case GATE_REFERENCE:
-		at = scan_reference(gate, at, limit);
+		at = scan_reference(gate, at, (size_t)(limit - at) > REFERENCE_MAX ? at + REFERENCE_MAX : limit);
 		gate->token_bytes += (size_t)(at - from);
-		if (gate->state == GATE_REFERENCE && gate->token_bytes > REFERENCE_MAX)
+		if (gate->token_bytes > REFERENCE_MAX)
 			*stop = fail(gate, "not-well-formed", "an endless reference");
 		return at;
 	case GATE_OPEN:
-		gate->token_bytes++;
 		*stop = open_tag(gate, limits, *at);
+		if (gate->state == GATE_START_TAG)
+			return at; /* the byte may be its > already */
+		gate->token_bytes++;
 		return at + 1;
 	case GATE_BANG:
 		gate->token_bytes++;
@@ -317,12 +321,12 @@ enum gate_stop gate_scan(struct gate *gate, const struct parser_limits *limits, 
 			*whole = (size_t)(nul - base);
 		return fail(gate, "not-well-formed", "a NUL byte");
 	}
-	if (stop != GATE_MORE)
+	if (stop != GATE_MORE && stop != GATE_MISC)
 		return stop;
 	gate->stanza_bytes += (size_t)(at - from);
-	if (limit < end)
+	if (stop == GATE_MORE && limit < end)
 		return fail(gate, "policy-violation", "a stanza is too big");
-	return GATE_MORE;
+	return stop;
 }
 
 /* ---- the XML declaration ---- */

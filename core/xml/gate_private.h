@@ -28,20 +28,21 @@ enum gate_stop {
 	GATE_HEADER, /* the first tag ended */
 	GATE_STANZA,
 	GATE_FOOTER,
+	GATE_MISC,   /* a comment or instruction between stanzas ended */
 	GATE_FAILED /* condition and text say why; the bytes before may still be passed on */
 };
 
 struct gate {
 	enum gate_state state;
-	bool document;       /* no surrounding stream: depth begins at 1 */
-	bool header_is_empty; /* <stream:stream/> */
+	bool document;               /* no surrounding stream: depth begins at 1 */
+	bool header_is_empty;        /* <stream:stream/> */
 	bool comments, instructions; /* allowed */
-	uint8_t brackets;    /* ] just seen in CDATA, up to 2 */
-	uint32_t depth;      /* 0 before the header, 1 between stanzas */
-	uint32_t attributes; /* of this tag */
-	uint32_t elements;   /* of this stanza */
-	size_t token_bytes;  /* of the unfinished tag or reference */
-	size_t stanza_bytes; /* since the last finished stanza */
+	uint8_t brackets;            /* ] just seen in CDATA, up to 2 */
+	uint32_t depth;              /* 0 before the header, 1 between stanzas */
+	uint32_t attributes;         /* of this tag */
+	uint32_t elements;           /* of this stanza */
+	size_t token_bytes;          /* of the unfinished tag or reference */
+	size_t stanza_bytes;         /* since the last finished stanza */
 	const char *condition, *text;
 };
 

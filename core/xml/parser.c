@@ -63,6 +63,7 @@ struct parser {
 
 	bool is_document;
 	bool at_start;  /* an XML declaration may come */
+	bool has_mark;  /* a byte order mark came before it */
 	bool replaying; /* expat is shown the header again */
 	bool finished;  /* expat has ended what it was to build */
 	bool has_footer, is_over;
@@ -483,7 +484,7 @@ void parser_reset(struct parser *p)
 	p->el = EL_NONE;
 	p->expanded_bytes = 0;
 	p->at_start = true;
-	p->finished = p->has_footer = p->is_over = false;
+	p->has_mark = p->finished = p->has_footer = p->is_over = false;
 	p->condition = p->text = NULL;
 	if (!p->is_document)
 		p->content_ns_len = 0;
@@ -585,21 +586,23 @@ static bool skip_space(struct parser *p)
  * PARSER_HEADER means: go on. */
 static enum parser_result start_input(struct parser *p)
 {
-	struct slice bytes = input(p);
-	for (size_t i = 0; i < bytes.len && i < 4; i++) {
-		unsigned char c = (unsigned char)bytes.ptr[i];
-		if (c == 0x00 || c == 0xfe || c == 0xff) {
-			refuse(p, "unsupported-encoding", "the only encoding is UTF-8 (RFC 6120 11.6)");
-			return die(p);
-		}
-	}
 	/* On a stream U+FEFF is a character like others (RFC 6120 11.6), thus text before the first tag; files have it. */
 	const struct slice mark = SLICE("\xef\xbb\xbf");
-	if (p->is_document && bytes.len < mark.len && slice_starts_with(mark, bytes))
+	struct slice bytes = input(p);
+	if (p->is_document && !p->has_mark && bytes.len < mark.len && slice_starts_with(mark, bytes))
 		return PARSER_MORE;
-	if (p->is_document && slice_starts_with(bytes, mark)) {
+	if (p->is_document && !p->has_mark && slice_starts_with(bytes, mark)) {
+		p->has_mark = true;
 		use_input(p, mark.len);
+		if (!skip_space(p))
+			return die_of_gate(p);
 		bytes = input(p);
+	}
+	/* UTF-16 and UTF-32, with a mark or without: expat would read them, whatever it was told. */
+	unsigned char first = bytes.len > 0 ? (unsigned char)*bytes.ptr : ' ';
+	if (first == 0x00 || first == 0xfe || first == 0xff || (first == '<' && bytes.len > 1 && bytes.ptr[1] == '\0')) {
+		refuse(p, "unsupported-encoding", "the only encoding is UTF-8 (RFC 6120 11.6)");
+		return die(p);
 	}
 	int len = bytes.len > 0 ? gate_declaration(&p->gate, bytes) : GATE_DECLARATION_UNFINISHED;
 	if (len == GATE_DECLARATION_UNFINISHED)
@@ -611,7 +614,7 @@ static enum parser_result start_input(struct parser *p)
 		if (!gate_count_space(&p->gate, &p->limits, (size_t)len))
 			return die_of_gate(p);
 	}
-	p->at_start = false;
+	p->at_start = p->has_mark = false;
 	return PARSER_HEADER;
 }
 
@@ -659,16 +662,17 @@ static enum parser_result build(struct parser *p, enum gate_stop stop, struct st
 		return PARSER_FOOTER;
 	case GATE_FAILED:
 		return die_of_gate(p);
+	case GATE_MISC:
 	case GATE_MORE:
 		break;
 	}
 	return PARSER_MORE;
 }
 
-enum parser_result parser_next(struct parser *p, struct stanza **stanza_r)
+/* Up to the next stop of the gate. *again_r: nothing to hand out, but there is more input. */
+static enum parser_result step(struct parser *p, struct stanza **stanza_r, bool *again_r)
 {
-	assert(running == NULL);
-	*stanza_r = NULL;
+	*again_r = false;
 	if (p->condition != NULL)
 		return die(p);
 	if (p->has_footer && !p->is_over) { /* <stream:stream/>: the header has been handed out */
@@ -689,9 +693,24 @@ enum parser_result parser_next(struct parser *p, struct stanza **stanza_r)
 			return started;
 		if (!skip_space(p))
 			return die_of_gate(p);
+		if (!parser_has_rest(p))
+			return PARSER_MORE;
 	}
 	enum gate_stop stop = gate_scan(&p->gate, &p->limits, input(p), &p->seen, &p->whole);
+	*again_r = stop == GATE_MISC;
 	return build(p, stop, stanza_r);
+}
+
+enum parser_result parser_next(struct parser *p, struct stanza **stanza_r)
+{
+	assert(running == NULL);
+	*stanza_r = NULL;
+	enum parser_result result;
+	bool again;
+	do
+		result = step(p, stanza_r, &again);
+	while (again && result == PARSER_MORE);
+	return result;
 }
 
 bool parser_rest(struct parser *p)

@@ -228,17 +228,21 @@ bool el_in_stream_ns(const struct stanza *st, struct el el)
 
 struct slice stanza_scope(const struct stanza *st, struct el el, struct slice context_ns)
 {
-	/* The nearest holder decides. Is it marked, then it is in the context's namespace, unless something between it and
-	 * the top has left that namespace explicitly. */
+	/* The nearest holder decides. A marked one is in the context's namespace when what surrounds it is, else in its own:
+	 * go up until that is known. */
 	const struct element *marked = NULL;
 	for (uint32_t at = el.at; at != 0; at = node_at(st, at)->parent) {
 		const struct element *e = element_at(st, at);
 		if (!has_own_ns(e))
 			continue;
+		struct slice ns = piece(st, e->ns, e->ns_len);
 		if ((e->node.kind & NODE_STREAM_NS) == 0) {
-			const struct element *holder = marked != NULL ? marked : e;
-			return piece(st, holder->ns, holder->ns_len);
+			if (marked == NULL)
+				return ns;
+			return slice_equal(ns, context_ns) ? context_ns : piece(st, marked->ns, marked->ns_len);
 		}
+		if (slice_equal(ns, context_ns))
+			return context_ns;
 		if (marked == NULL)
 			marked = e;
 	}
