@@ -59,7 +59,8 @@ struct server {
 	struct list ended;       /* those that go at the turn's end */
 	struct session_slot *slots;
 	uint32_t n_slots, free_slot, n_sessions;
-	struct list awake;       /* streams that hold a parser, longest unused first */
+	struct list awake;       /* streams whose parser holds an expat, longest unused first */
+	uint32_t n_awake, n_rested; /* of these; how many gave it back since memory was last trimmed */
 	struct timer *sweep;     /* gives back the parsers of quiet streams */
 	struct server_ops ops;
 	struct server_options options;

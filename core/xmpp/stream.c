@@ -20,7 +20,7 @@
 #include "xmpp/session.h"
 #include "xmpp/stream_private.h"
 
-enum { SWEEP_MS = 1000, AWAKE_MS = 2000, AWAKE_MAX = 1024, HEADER_MAX = 8 * 1024, ERROR_MAX = 4 * 1024 };
+enum { SWEEP_MS = 1000, AWAKE_MS = 2000, AWAKE_MAX = 128, TRIM_AFTER = 64, HEADER_MAX = 8 * 1024, ERROR_MAX = 4 * 1024 };
 
 /* Where the negotiation stands. The order is the order of a good login. */
 enum state {
@@ -253,7 +253,10 @@ void stream_session_ended(struct session *session)
 
 static void free_stream(struct stream *stream)
 {
-	list_remove(&stream->awake_link);
+	if (list_is_linked(&stream->awake_link)) {
+		list_remove(&stream->awake_link);
+		stream->server->n_awake--;
+	}
 	parser_free(&stream->parser);
 	timer_free(&stream->deadline);
 	mem_free(stream);
@@ -416,11 +419,29 @@ static void run_parser(struct stream *stream)
 		free_stream(stream);
 }
 
+/* The stream's parser gives its expat back, unless it is in the middle of a stanza: then it is looked at again later. */
+static void rest(struct stream *stream)
+{
+	struct server *server = stream->server;
+	list_remove(&stream->awake_link);
+	if (parser_rest(stream->parser)) {
+		server->n_awake--;
+		server->n_rested++;
+		return;
+	}
+	stream->last_used_ms = loop_now_ms(server->loop);
+	list_add_last(&server->awake, &stream->awake_link);
+}
+
+/* A parser in use costs ten times what its session does, so no more than AWAKE_MAX of them stay between stanzas. */
 static void stay_awake(struct stream *stream)
 {
 	struct server *server = stream->server;
 	stream->last_used_ms = loop_now_ms(server->loop);
-	list_remove(&stream->awake_link);
+	if (list_is_linked(&stream->awake_link))
+		list_remove(&stream->awake_link);
+	else if (++server->n_awake > AWAKE_MAX)
+		rest(list_first(&server->awake, struct stream, awake_link));
 	list_add_last(&server->awake, &stream->awake_link);
 	if (!timer_is_running(server->sweep))
 		timer_start(server->sweep, SWEEP_MS);
@@ -436,11 +457,11 @@ static void sweep(void *ctx)
 	{
 		if (now_ms - stream->last_used_ms < AWAKE_MS)
 			break;
-		if (!parser_rest(stream->parser)) /* in the middle of a stanza: look again later */
-			stream->last_used_ms = now_ms;
-		list_remove(&stream->awake_link);
-		if (stream->last_used_ms == now_ms)
-			list_add_last(&server->awake, &stream->awake_link);
+		rest(stream);
+	}
+	if (server->n_rested > TRIM_AFTER) {
+		mem_trim();
+		server->n_rested = 0;
 	}
 	if (!list_is_empty(&server->awake))
 		timer_start(server->sweep, SWEEP_MS);
