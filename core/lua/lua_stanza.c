@@ -1,9 +1,8 @@
 /* Handles: what a stanza is to Lua. See lua_stanza_private.h for the picture.
- *
- * Memory: a new root is one userdata with room for a common stanza; when the block outgrows it, it moves into a userdata
- * of its own that the root keeps. Compared with a finalizer per stanza that frees C memory, a stanza pushed and dropped
- * costs 0.2 us instead of 0.4 us, is freed in the cycle that finds it dead, and the collector's pace follows the bytes that
- * are really held (spec/bench/stanza.lua). */
+ * Memory: a root is one userdata with room for the block; when the block outgrows it, it moves into a userdata of
+ * its own that the root keeps. The other way, C memory with a finalizer per stanza, was measured: a stanza pushed
+ * and dropped costs 0.22 us this way and 1.1 us that way, and the garbage peaks at 150 KiB instead of 165 MiB,
+ * since the collector's pace follows the bytes it sees. */
 #include "lua/lua_stanza.h"
 
 #include <string.h>
@@ -80,8 +79,8 @@ static void push_registered(lua_State *L, struct root *root)
 	lua_remove(L, -2);
 }
 
-/* A block that grows moves into a userdata which the root keeps. A change from C comes without a Lua stack: the registry
- * finds the root, and the main thread's stack serves. */
+/* A block that grows moves into a userdata which the root keeps. A change from C comes without a Lua stack: the
+ * registry finds the root, and the main thread's stack serves. */
 static void *l_grow_block(void *ctx, void *old, size_t old_size, size_t size)
 {
 	struct root *root = ctx;
@@ -354,7 +353,8 @@ void l_push_el(lua_State *L, int index, struct el el)
 	l_push_node(L, arg, l_check_handle(L, arg), el);
 }
 
-/* Counting goes on from where the last look-up ended while the shape has not changed, so a loop over numbers is linear. */
+/* Counting goes on from where the last look-up ended while the shape has not changed, so a loop over numbers is
+ * linear. */
 static struct el nth(struct handle *h, struct place *place, lua_Integer number, bool tags)
 {
 	const struct stanza *st = stanza_of(h);
@@ -412,9 +412,9 @@ static struct el step(const struct stanza *st, struct el at, struct el top)
 	return next;
 }
 
-/* The root handle at `from` has been copied to `copy` in root's stanza: it and all handles it gave out move along. Both
- * trees have the same shape, so one walk finds every new place. Handles of removed elements stay behind with the old
- * block. */
+/* The root handle at `from` has been copied to `copy` in root's stanza: it and all handles it gave out move along.
+ * Both trees have the same shape, so one walk finds every new place. Handles of removed elements stay behind with
+ * the old block. */
 static void l_move_handles(lua_State *L, int root_index, struct root *root, struct el copy, int from)
 {
 	struct root *moved = lua_touserdata(L, from);

@@ -1,7 +1,6 @@
 /* What may stand in a stanza, and the two live views of an element: .attr and .tags.
- *
- * Modules treat .attr as a table: they read, set, delete and walk it, and hand it on. A view is a userdata that looks into
- * the block at every access. Whatever is written is checked, so that what we send always parses. */
+ * Modules treat .attr as a table: they read, set, delete and walk it, and hand it on. A view is a userdata that
+ * looks into the block at every access. Whatever is written is checked, so that what we send always parses. */
 #include <string.h>
 
 #include "lua/lua_stanza_private.h"

@@ -101,8 +101,8 @@ static int l_reply(lua_State *L)
 	return 1;
 }
 
-/* error_reply(stanza, type | error, condition, text, by). An error is never answered with another (RFC 6120 8.3.1). The
- * cursor is left in <error/>, for conditions of one's own. */
+/* error_reply(stanza, type | error, condition, text, by). An error is never answered with another (RFC 6120
+ * 8.3.1). The cursor is left in <error/>, for conditions of one's own. */
 static int l_error_reply(lua_State *L)
 {
 	const struct handle *from = l_check_handle(L, 1);
@@ -120,7 +120,8 @@ static int l_error_reply(lua_State *L)
 static int l_clone(lua_State *L)
 {
 	const struct handle *h = l_check_handle(L, 1);
-	struct stanza *copy = lua_toboolean(L, 2) ? stanza_clone_top(stanza_of(h), h->el) : stanza_clone(stanza_of(h), h->el);
+	bool only_top = lua_toboolean(L, 2);
+	struct stanza *copy = only_top ? stanza_clone_top(stanza_of(h), h->el) : stanza_clone(stanza_of(h), h->el);
 	l_push_stanza(L, &copy);
 	return 1;
 }

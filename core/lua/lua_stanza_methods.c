@@ -1,6 +1,6 @@
 /* The methods of a stanza: building, searching, changing, and text for people. Names and meanings are Prosody's.
- *
- * Looking for children, a namespace left out means the parent's, and an element built without one is in its parent's. */
+ * Looking for children, a namespace left out means the parent's, and an element built without one is in its
+ * parent's. */
 #include <string.h>
 
 #include "lua/lua_stanza_private.h"
@@ -444,14 +444,13 @@ static int l_remove_children(lua_State *L)
 	return return_self(L);
 }
 
-static struct el add_condition(lua_State *L, int arg, struct handle *h, struct el error, struct slice name, struct slice ns,
-	struct slice text)
+static void l_add_condition(lua_State *L, int arg, struct handle *h, struct el error, struct slice name,
+	struct slice ns, struct slice text)
 {
 	struct new_attrs attrs = { .ns = ns };
 	struct el el = l_add_element(L, arg, h, error, name, &attrs);
 	if (text.len > 0)
 		l_add_text(L, arg, h, el, text);
-	return el;
 }
 
 /* A field of the table at index, left on the stack; SLICE_NONE when it is no string. */
@@ -511,9 +510,9 @@ void l_add_error(lua_State *L, int arg, struct handle *h, int type_arg)
 	bool has_uri = uri.ptr != NULL && (slice_is(condition, "gone") || slice_is(condition, "redirect"));
 	if (has_uri)
 		l_check_text(L, uri, "uri");
-	add_condition(L, arg, h, error, condition, SLICE(STANZA_ERRORS), has_uri ? uri : SLICE_NONE);
+	l_add_condition(L, arg, h, error, condition, SLICE(STANZA_ERRORS), has_uri ? uri : SLICE_NONE);
 	if (text.len > 0)
-		add_condition(L, arg, h, error, SLICE("text"), SLICE(STANZA_ERRORS), text);
+		l_add_condition(L, arg, h, error, SLICE("text"), SLICE(STANZA_ERRORS), text);
 
 	push_field(L, extra, "tag");
 	if (l_test_handle(L, lua_gettop(L)) != NULL) {
@@ -524,7 +523,7 @@ void l_add_error(lua_State *L, int arg, struct handle *h, int type_arg)
 	if (ns.ptr != NULL && name.ptr != NULL) {
 		l_check_ns(L, ns);
 		l_check_name(L, name, "error condition");
-		add_condition(L, arg, h, error, name, ns, SLICE_NONE);
+		l_add_condition(L, arg, h, error, name, ns, SLICE_NONE);
 	}
 }
 

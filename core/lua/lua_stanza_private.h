@@ -1,11 +1,9 @@
 /* The inside of util.stanza, shared by the lua_stanza*.c files.
- *
- * A root handle owns a stanza: its userdata holds the struct and, as long as it fits, the block. A child handle names an
- * element by offset and keeps its root alive. The root remembers every handle it gave out, so reading the same child twice
- * gives the same handle, with the fields a module has set on it.
- *
- * When a root is added to another stanza, its elements are copied there and the handle, with those of its children, moves
- * along: what is done through it is seen where it was added, as with Prosody's tables. */
+ * A root handle owns a stanza: its userdata holds the struct and, as long as it fits, the block. A child handle
+ * names an element by offset and keeps its root alive. The root remembers every handle it gave out, so reading the
+ * same child twice gives the same handle, with the fields a module has set on it.
+ * When a root is added to another stanza, its elements are copied there and the handle, with those of its
+ * children, moves along: what is done through it is seen where it was added, as with Prosody's tables. */
 #ifndef LUA_LUA_STANZA_PRIVATE_H
 #define LUA_LUA_STANZA_PRIVATE_H
 
@@ -50,7 +48,8 @@ struct root {
 
 /* ---- lua_stanza.c: handles ---- */
 
-/* The handle at arg; raises when it is no stanza or a dead one. A plain table is replaced by what it is converted to. */
+/* The handle at arg; raises when it is no stanza or a dead one. A plain table is replaced by what it is converted
+ * to. */
 struct handle *l_check_handle(lua_State *L, int arg);
 struct handle *l_test_handle(lua_State *L, int arg);
 static inline struct stanza *stanza_of(const struct handle *h) { return h->owner->stanza; }
@@ -115,8 +114,8 @@ struct slice visible_ns(const struct stanza *st, struct el el);
 /* ---- the rest ---- */
 
 extern const luaL_Reg l_stanza_methods[]; /* lua_stanza_methods.c */
-/* Adds <error/> (RFC 6120 8.3) at the cursor of the handle at arg and leaves the cursor in it. From type_arg on: a type or
- * an error object, then condition, text and by. */
+/* Adds <error/> (RFC 6120 8.3) at the cursor of the handle at arg and leaves the cursor in it. From type_arg on: a
+ * type or an error object, then condition, text and by. */
 void l_add_error(lua_State *L, int arg, struct handle *h, int type_arg);
 /* :add_child(): a stanza, or a string as text, below parent. */
 void l_add_any(lua_State *L, int arg, struct handle *h, struct el parent, int from);

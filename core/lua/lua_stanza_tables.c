@@ -84,7 +84,8 @@ static void l_repair_attrs(lua_State *L, int index)
 	lua_replace(L, index);
 }
 
-/* Reads name and attributes of the table at index; leaves the attributes, which attrs_r borrows from, on the stack. */
+/* Reads name and attributes of the table at index; leaves the attributes, which attrs_r borrows from, on the
+ * stack. */
 static struct slice l_read_element(lua_State *L, int index, struct new_attrs *attrs_r)
 {
 	luaL_checkstack(L, 12, "stanza too deep");

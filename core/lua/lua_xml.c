@@ -7,7 +7,8 @@
 
 /* What a feed or a stored archive may need; a stream's limits would be too small. */
 static const struct parser_limits document_limits = {
-	.stanza_bytes = 8 << 20, .tag_bytes = 64 << 10, .depth = 256, .elements = 1 << 16, .attributes = 128, .ns_bytes = 1024,
+	.stanza_bytes = 8 << 20, .tag_bytes = 64 << 10, .depth = 256, .elements = 1 << 16, .attributes = 128,
+	.ns_bytes = 1024,
 };
 
 static const char *parse(const struct parser_limits *limits, struct slice text, bool comments, bool instructions,

@@ -176,8 +176,8 @@ static const luaL_Reg parser_methods[] = {
 
 /* ---- stanzas as C sees them ---- */
 
-/* serialize(stanza[, context_ns[, max_bytes]]) -> text, or nil when max_bytes is too little. Also checks that writing into
- * a buffer and into memory agree, and that the bound holds (write.c asserts it). */
+/* serialize(stanza[, context_ns[, max_bytes]]) -> text, or nil when max_bytes is too little. Also checks that
+ * writing into a buffer and into memory agree, and that the bound holds (write.c asserts it). */
 static int l_serialize(lua_State *L)
 {
 	struct el el;

@@ -37,7 +37,7 @@ static enum gate_stop misplaced_text(struct gate *gate)
 
 static enum gate_stop restricted(struct gate *gate)
 {
-	return fail(gate, "restricted-xml", "comments, processing instructions and DTDs are not allowed (RFC 6120 11.1)");
+	return fail(gate, "restricted-xml", "comments, instructions and DTDs are not allowed (RFC 6120 11.1)");
 }
 
 bool gate_count_space(struct gate *gate, const struct parser_limits *limits, size_t count)
@@ -132,6 +132,10 @@ static enum gate_stop finish_end(struct gate *gate)
 /* Text up to a tag or a reference. */
 static const char *scan_text(struct gate *gate, const char *at, const char *end)
 {
+	if (*at == '<') { /* tags often follow each other */
+		gate->state = GATE_OPEN;
+		return at;
+	}
 	const char *tag = memchr(at, '<', (size_t)(end - at));
 	const char *stop = tag != NULL ? tag : end;
 	const char *reference = memchr(at, '&', (size_t)(stop - at));

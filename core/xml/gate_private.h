@@ -1,9 +1,8 @@
 /* The gate: a small scanner that reads ahead of expat. It knows just enough XML to see where tags and stanzas end.
- *
- * Always true: it passes on whole tags, references, comments and instructions, and text as it comes, so that expat never
- * has to scan bytes again when more arrive (quadratic time, SECURITY A11). Every limit on counts and sizes is checked here,
- * at the same byte however the input is cut. What is not XML it leaves to expat to refuse: should the two ever see
- * different things, the parser notices and the stream ends. */
+ * Always true: it passes on whole tags, references, comments and instructions, and text as it comes, so that expat
+ * never has to scan bytes again when more arrive (quadratic time, SECURITY A11). Every limit on counts and sizes
+ * is checked here, at the same byte however the input is cut. What is not XML it leaves to expat to refuse: should
+ * the two ever see different things, the parser notices and the stream ends. */
 #ifndef XML_GATE_PRIVATE_H
 #define XML_GATE_PRIVATE_H
 
@@ -50,9 +49,9 @@ void gate_init(struct gate *gate, bool document);
 /* At the outermost level and nothing begun? */
 bool gate_is_between(const struct gate *gate);
 
-/* Reads bytes from *seen on. Moves *seen behind what was read and *whole behind what may be passed on; the bytes from
- * *whole on have to be offered again, together with what follows them. On any stop but MORE and FAILED both are at the
- * end of the tag that caused it. */
+/* Reads bytes from *seen on. Moves *seen behind what was read and *whole behind what may be passed on; the bytes
+ * from *whole on have to be offered again, together with what follows them. On any stop but MORE and FAILED both
+ * are at the end of the tag that caused it. */
 enum gate_stop gate_scan(struct gate *gate, const struct parser_limits *limits, struct slice bytes, size_t *seen,
 	size_t *whole);
 /* Counts whitespace between stanzas, which nobody else gets to see. False when that is too much. */

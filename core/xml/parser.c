@@ -1,11 +1,10 @@
-/* The only file that knows expat. Input waits in `in`; the gate says how much of it expat may see and where stanzas end,
- * so expat is only ever called with input that ends, at the latest, where a stanza does. Its handlers build the tree and
- * note what is wrong; nothing is handed out, freed or started anew before the call into expat has returned (SECURITY fact
- * 6: several CVEs).
- *
- * expat comes up at the first byte that needs it and goes whenever the stream is between stanzas and it holds too much
- * (it never forgets a name). A new one is shown the stream's header again, silently. Document parsers show it a header of
- * their own, so that one expat serves many documents. */
+/* The only file that knows expat. Input waits in `in`; the gate says how much of it expat may see and where
+ * stanzas end, so expat is only ever called with input that ends, at the latest, where a stanza does. Its handlers
+ * build the tree and note what is wrong; nothing is handed out, freed or started anew before the call into expat
+ * has returned (SECURITY fact 6: several CVEs).
+ * expat comes up at the first byte that needs it and goes whenever the stream is between stanzas and it holds too
+ * much (it never forgets a name). A new one is shown the stream's header again, silently. Document parsers show it
+ * a header of their own, so that one expat serves many documents. */
 #define XML_DTD 1 /* else expat.h hides the attack protection's setters, and calls to them go wrong silently */
 
 #include "xml/parser.h"
@@ -38,10 +37,12 @@ const struct parser_limits parser_limits_unauthed = {
 	.stanza_bytes = 8 << 10, .tag_bytes = 4 << 10, .depth = 8, .elements = 32, .attributes = 64, .ns_bytes = 512,
 };
 const struct parser_limits parser_limits_c2s = {
-	.stanza_bytes = 256 << 10, .tag_bytes = 16 << 10, .depth = 64, .elements = 8192, .attributes = 64, .ns_bytes = 512,
+	.stanza_bytes = 256 << 10, .tag_bytes = 16 << 10, .depth = 64, .elements = 8192, .attributes = 64,
+	.ns_bytes = 512,
 };
 const struct parser_limits parser_limits_s2s = {
-	.stanza_bytes = 512 << 10, .tag_bytes = 16 << 10, .depth = 64, .elements = 8192, .attributes = 64, .ns_bytes = 512,
+	.stanza_bytes = 512 << 10, .tag_bytes = 16 << 10, .depth = 64, .elements = 8192, .attributes = 64,
+	.ns_bytes = 512,
 };
 
 struct parser {
@@ -124,7 +125,8 @@ size_t parser_expat_count(void)
 
 /* ---- expat's handlers ---- */
 
-/* The first reason counts. Later callbacks, of which expat makes a few after it was stopped, see the condition and leave. */
+/* The first reason counts. Later callbacks, of which expat makes a few after it was stopped, see the condition and
+ * leave. */
 static void refuse(struct parser *p, const char *condition, const char *text)
 {
 	if (p->condition != NULL)
@@ -135,16 +137,16 @@ static void refuse(struct parser *p, const char *condition, const char *text)
 		XML_StopParser(p->expat, XML_FALSE);
 }
 
-/* "NS\1name" or "name". The name has no separator, the namespace cannot. */
-static struct slice split_name(const char *text, size_t len, struct slice *ns_r)
+/* "NS\1name" or "name": gives the name. Neither part can hold the separator. */
+static struct slice split_name(struct slice full, struct slice *ns_r)
 {
-	const char *split = memchr(text, NS_SEPARATOR, len);
+	const char *split = memchr(full.ptr, NS_SEPARATOR, full.len);
 	if (split == NULL) {
 		*ns_r = SLICE_NONE;
-		return slice_of(text, len);
+		return full;
 	}
-	*ns_r = slice_of(text, (size_t)(split - text));
-	return slice_from(slice_of(text, len), ns_r->len + 1);
+	*ns_r = slice_of(full.ptr, (size_t)(split - full.ptr));
+	return slice_from(full, ns_r->len + 1);
 }
 
 static bool count_expanded(struct parser *p, size_t bytes)
@@ -163,7 +165,7 @@ static void add_attrs(struct parser *p, struct el el, const XML_Char **attrs, ui
 		struct slice name = slice_of_str(attrs[0]), ns;
 		if (!count_expanded(p, name.len))
 			return;
-		struct slice local = split_name(name.ptr, name.len, &ns);
+		struct slice local = split_name(name, &ns);
 		if (!slice_is(ns, XML_NS)) {
 			stanza_append_attr(p->stanza, el, &tail, name, slice_of_str(attrs[1]));
 			continue;
@@ -223,9 +225,7 @@ static void XMLCALL on_start(void *ctx, const XML_Char *full_name, const XML_Cha
 	struct parser *p = ctx;
 	if (p->condition != NULL)
 		return;
-	struct slice ns, name = slice_of_str(full_name);
-	size_t full_len = name.len;
-	name = split_name(name.ptr, full_len, &ns);
+	struct slice ns, full = slice_of_str(full_name), name = split_name(full, &ns);
 	p->ns_declarations = 0;
 	if (p->replaying) {
 		;
@@ -233,7 +233,7 @@ static void XMLCALL on_start(void *ctx, const XML_Char *full_name, const XML_Cha
 		refuse(p, "not-well-formed", "the stanza should have ended before");
 	} else if (slice_is(ns, XML_NS)) {
 		refuse(p, "bad-namespace-prefix", "no element has the prefix xml");
-	} else if (count_expanded(p, full_len)) {
+	} else if (count_expanded(p, full.len)) {
 		if (p->depth == 0)
 			start_header(p, name, ns, attrs);
 		else
@@ -301,7 +301,8 @@ static void XMLCALL on_ns(void *ctx, const XML_Char *prefix, const XML_Char *uri
 }
 
 /* What the gate has refused already, should it ever have overlooked it. */
-static void XMLCALL on_doctype(void *ctx, const XML_Char *name, const XML_Char *system, const XML_Char *public, int internal)
+static void XMLCALL on_doctype(void *ctx, const XML_Char *name, const XML_Char *system, const XML_Char *public,
+	int internal)
 {
 	(void)name, (void)system, (void)public, (void)internal;
 	refuse(ctx, "restricted-xml", "a DTD");
@@ -391,7 +392,8 @@ static void show_expat(struct parser *p, struct slice bytes)
 	}
 }
 
-/* Every protection must be accepted, or there is no parser: a library that lacks them is not one to face the network with. */
+/* Every protection must be accepted, or there is no parser: a library that lacks them is not one to face the
+ * network with. */
 static bool protect(XML_Parser expat)
 {
 	return XML_SetReparseDeferralEnabled(expat, XML_FALSE) == XML_TRUE &&
@@ -568,12 +570,17 @@ static enum parser_result die_of_gate(struct parser *p)
 	return die(p);
 }
 
+static bool is_space(char c)
+{
+	return c == ' ' || c == '\n' || c == '\r' || c == '\t';
+}
+
 /* Whitespace between stanzas never reaches expat, so a resting parser sleeps through keepalives. False: too much. */
 static bool skip_space(struct parser *p)
 {
 	struct slice bytes = input(p);
 	size_t n = 0;
-	while (n < bytes.len && (bytes.ptr[n] == ' ' || bytes.ptr[n] == '\n' || bytes.ptr[n] == '\r' || bytes.ptr[n] == '\t'))
+	while (n < bytes.len && is_space(bytes.ptr[n]))
 		n++;
 	if (n == 0)
 		return true;
@@ -582,11 +589,12 @@ static bool skip_space(struct parser *p)
 }
 
 /* Before the first tag: encodings that are not ours, a byte order mark, the XML declaration. Whitespace before the
- * declaration is not XML, but a line break sent behind the last element of the old stream arrives here (RFC 6120 4.3.3).
- * PARSER_HEADER means: go on. */
+ * declaration is not XML, but a line break sent behind the last element of the old stream arrives here (RFC 6120
+ * 4.3.3). PARSER_HEADER means: go on. */
 static enum parser_result start_input(struct parser *p)
 {
-	/* On a stream U+FEFF is a character like others (RFC 6120 11.6), thus text before the first tag; files have it. */
+	/* On a stream U+FEFF is a character like others (RFC 6120 11.6), thus text before the first tag; files
+	 * have it. */
 	const struct slice mark = SLICE("\xef\xbb\xbf");
 	struct slice bytes = input(p);
 	if (p->is_document && !p->has_mark && bytes.len < mark.len && slice_starts_with(mark, bytes))
@@ -600,7 +608,8 @@ static enum parser_result start_input(struct parser *p)
 	}
 	/* UTF-16 and UTF-32, with a mark or without: expat would read them, whatever it was told. */
 	unsigned char first = bytes.len > 0 ? (unsigned char)*bytes.ptr : ' ';
-	if (first == 0x00 || first == 0xfe || first == 0xff || (first == '<' && bytes.len > 1 && bytes.ptr[1] == '\0')) {
+	bool is_wide = first == '<' && bytes.len > 1 && bytes.ptr[1] == '\0';
+	if (first == 0x00 || first == 0xfe || first == 0xff || is_wide) {
 		refuse(p, "unsupported-encoding", "the only encoding is UTF-8 (RFC 6120 11.6)");
 		return die(p);
 	}

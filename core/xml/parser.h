@@ -1,16 +1,15 @@
 /* Bytes to stanzas: expat behind our gate. expat is known to parser.c alone.
- *
- * A stream is <stream:stream ...> and its children; a stanza is one finished child. The property we fuzz: however the
- * same bytes are cut, the same stanzas come out at the same moment, without needing further bytes. Refused, never
- * skipped: DTD, comments, processing instructions, a second or odd XML declaration, encodings other than UTF-8 (RFC 6120
- * 11.1), NUL and non-UTF-8 first bytes. Handlers of expat only build; everything is handed out by parser_next, so a
- * caller may free the parser after any result.
- *
- * A small scanner (the gate, gate_private.h) reads ahead of expat: it finds where stanzas end, checks the limits before
- * memory is spent, and passes only whole tags on, so that no input makes expat scan a byte twice. Bytes since the last
- * finished stanza count, whitespace included. What expat builds must end where the gate said it would, else the stream is
- * not well-formed. When expat itself holds more than 256 KiB between stanzas it is replaced and the stream header replayed. An idle stream
- * calls parser_rest to give expat back entirely; the next push brings it up again. */
+ * A stream is <stream:stream ...> and its children; a stanza is one finished child. The property we fuzz: however
+ * the same bytes are cut, the same stanzas come out at the same moment, without needing further bytes. Refused,
+ * never skipped: DTD, comments, processing instructions, a second or odd XML declaration, encodings other than
+ * UTF-8 (RFC 6120 11.1), NUL and non-UTF-8 first bytes. Handlers of expat only build; everything is handed out by
+ * parser_next, so a caller may free the parser after any result.
+ * A small scanner (the gate, gate_private.h) reads ahead of expat: it finds where stanzas end, checks the limits
+ * before memory is spent, and passes only whole tags on, so that no input makes expat scan a byte twice. Bytes
+ * since the last finished stanza count, whitespace included. What expat builds must end where the gate said it
+ * would, else the stream is not well-formed. When expat itself holds more than 256 KiB between stanzas it is
+ * replaced and the stream header replayed. An idle stream calls parser_rest to give expat back entirely; the next
+ * push brings it up again. */
 #ifndef XML_PARSER_H
 #define XML_PARSER_H
 
@@ -50,7 +49,8 @@ struct parser *parser_new_document(const struct parser_limits *limits);
 /* Document parsers: elements of this namespace, from the root on, are marked as in the stream's (stanza.h). A stream
  * parser takes it from the header's default namespace. At most 63 bytes. */
 void parser_set_content_ns(struct parser *parser, struct slice ns);
-/* Document parsers: skip comments or processing instructions instead of refusing them. Never for what a peer sends. */
+/* Document parsers: skip comments or processing instructions instead of refusing them. Never for what a peer
+ * sends. */
 void parser_allow(struct parser *parser, bool comments, bool instructions);
 void parser_free(struct parser **parser);
 void parser_set_limits(struct parser *parser, const struct parser_limits *limits);
@@ -64,8 +64,9 @@ bool parser_has_rest(const struct parser *parser);
 /* Start over, as for a new stream (RFC 6120 4.3.3): header expected next, limits stay. Input left is dropped. */
 void parser_reset(struct parser *parser);
 
-/* Give expat back while the stream is quiet. False when in the middle of a stanza (then nothing happens). Whitespace so
- * far is forgiven, so that keepalives (RFC 6120 4.6.1) never add up to a violation. Whitespace does not wake expat. */
+/* Give expat back while the stream is quiet. False when in the middle of a stanza (then nothing happens).
+ * Whitespace so far is forgiven, so that keepalives (RFC 6120 4.6.1) never add up to a violation. Whitespace does
+ * not wake expat. */
 bool parser_rest(struct parser *parser);
 
 /* After PARSER_FAILED: an RFC 6120 4.9.3 condition ("not-well-formed", "restricted-xml", "policy-violation",

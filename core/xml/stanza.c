@@ -1,8 +1,7 @@
 /* The block, its memory, and reading. Changes are in stanza_edit.c.
- *
- * Blocks of the common size and the structs themselves are kept in two small stacks, so that a busy server does not touch
- * malloc per stanza. They are the only state here besides the live count, and belong to the one thread that runs the loop.
- * Sanitizer builds do without, so that a use after free is seen. */
+ * Blocks of the common size and the structs themselves are kept in two small stacks, so that a busy server does
+ * not touch malloc per stanza. They are the only state here besides the live count, and belong to the one thread
+ * that runs the loop. Sanitizer builds do without, so that a use after free is seen. */
 #include "xml/stanza.h"
 
 #include <assert.h>
@@ -35,7 +34,8 @@ static void *pool_take(struct pool *pool, size_t size)
 
 static void pool_give(struct pool *pool, void *item)
 {
-	if (pool->count < POOL_MAX)
+	const size_t max = POOL_MAX;
+	if (pool->count < max)
 		pool->items[pool->count++] = item;
 	else
 		mem_free(item);
@@ -91,8 +91,8 @@ void stanza_reserve(struct stanza *st, size_t more)
 	st->size = (uint32_t)size;
 }
 
-struct stanza *stanza_new_in(void *place, const struct stanza_memory *memory, void *block, size_t size, struct slice name,
-	struct slice ns)
+struct stanza *stanza_new_in(void *place, const struct stanza_memory *memory, void *block, size_t size,
+	struct slice name, struct slice ns)
 {
 	struct stanza *st = place;
 	memset(st, 0, sizeof(*st));
@@ -228,8 +228,8 @@ bool el_in_stream_ns(const struct stanza *st, struct el el)
 
 struct slice stanza_scope(const struct stanza *st, struct el el, struct slice context_ns)
 {
-	/* The nearest holder decides. A marked one is in the context's namespace when what surrounds it is, else in its own:
-	 * go up until that is known. */
+	/* The nearest holder decides. A marked one is in the context's namespace when what surrounds it is, else
+	 * in its own: go up until that is known. */
 	const struct element *marked = NULL;
 	for (uint32_t at = el.at; at != 0; at = node_at(st, at)->parent) {
 		const struct element *e = element_at(st, at);
@@ -314,8 +314,8 @@ uint32_t el_count(const struct stanza *st, struct el el)
 	return count;
 }
 
-/* From `child` on. A parent built without namespace and a child in the stream's (or the other way round) are at home in
- * the same namespace: both go without xmlns on a stream. */
+/* From `child` on. A parent built without namespace and a child in the stream's (or the other way round) are at
+ * home in the same namespace: both go without xmlns on a stream. */
 static struct el find_child(const struct stanza *st, struct el child, struct slice name, struct slice ns)
 {
 	if (el_is_none(child))

@@ -1,18 +1,15 @@
 /* One XML element and all below it, in one block of memory.
- *
- * Elements, attributes and text refer to each other by offset, never by pointer, so the block can move, a clone is a
- * memcpy and freeing is one free. An element is named by a small value, `struct el`, valid as long as its stanza is.
- * Slices got from a stanza are borrowed until the next change to it (a change may move the block).
- *
- * Names: an element has a local name and a namespace. A namespace of length 0 means "as my parent's" (built without
- * xmlns); the parser always sets it. Attributes are keyed by plain name, by "xml:lang", or by "NAMESPACE\1name".
- *
- * An element can be marked as standing in its stream's own namespace (jabber:client on c2s, jabber:server on s2s): the
- * parser marks a stanza and those below it as long as they stay in that namespace. The mark means "the content namespace
- * of whatever stream I am on" (RFC 6120 4.8.3): such an element is written without xmlns on any stream.
- *
- * What a change displaces stays behind as garbage in the block until the next clone, which leaves it out when it is more
- * than half; an attribute that is set again and again reuses its place. */
+ * Elements, attributes and text refer to each other by offset, never by pointer, so the block can move, a clone is
+ * a memcpy and freeing is one free. An element is named by a small value, `struct el`, valid as long as its stanza
+ * is. Slices got from a stanza are borrowed until the next change to it (a change may move the block).
+ * Names: an element has a local name and a namespace. A namespace of length 0 means "as my parent's" (built
+ * without xmlns); the parser always sets it. Attributes are keyed by plain name, by "xml:lang", or by
+ * "NAMESPACE\1name".
+ * An element can be marked as standing in its stream's own namespace (jabber:client on c2s, jabber:server on s2s):
+ * the parser marks a stanza and those below it as long as they stay in that namespace. The mark means "the content
+ * namespace of whatever stream I am on" (RFC 6120 4.8.3): such an element is written without xmlns on any stream.
+ * What a change displaces stays behind as garbage in the block until the next clone, which leaves it out when it
+ * is more than half; an attribute that is set again and again reuses its place. */
 #ifndef XML_STANZA_H
 #define XML_STANZA_H
 
@@ -44,8 +41,8 @@ struct stanza_memory {
 /* Gives a stanza whose root is <name xmlns=ns>; ns may be empty. */
 struct stanza *stanza_new(struct slice name, struct slice ns);
 void stanza_free(struct stanza **stanza);
-/* Gives a deep copy of the element and all below it as a stanza of its own. Root copies are a memcpy. A root cut from a
- * parent gets its inherited namespace written down. */
+/* Gives a deep copy of the element and all below it as a stanza of its own. Root copies are a memcpy. A root cut
+ * from a parent gets its inherited namespace written down. */
 struct stanza *stanza_clone(const struct stanza *stanza, struct el el);
 /* Gives a copy of the element with its attributes but no children. */
 struct stanza *stanza_clone_top(const struct stanza *stanza, struct el el);
@@ -104,21 +101,24 @@ void el_remove(struct stanza *st, struct el node);
 /* Counts changes of the tree's shape (not of attributes or names), for callers that remember places in it. */
 uint32_t stanza_changes(const struct stanza *st);
 
-/* May these stand in XML? Text and attribute values: valid UTF-8, no controls but TAB, LF, CR, no U+FFFE or U+FFFF. Names:
- * an XML name (ASCII letters, digits, - . _ : and everything beyond ASCII; not starting with digit, - or .). */
+/* May these stand in XML? Text and attribute values: valid UTF-8, no controls but TAB, LF, CR, no U+FFFE or
+ * U+FFFF. Names: an XML name (ASCII letters, digits, - . _ : and everything beyond ASCII; not starting with digit,
+ * - or .). */
 bool stanza_text_is_valid(struct slice text);
 bool stanza_name_is_valid(struct slice name);
 
 /* For owners that collect memory themselves (core/lua). */
 size_t stanza_struct_size(void); /* a multiple of 8 */
 size_t stanza_used(const struct stanza *stanza);
-/* A stanza whose struct stands in `place` (stanza_struct_size bytes, 8-aligned) and whose block begins as `block` (8-aligned,
- * at least 256 bytes) and grows by memory->resize. stanza_free does nothing to it: both belong to the caller. */
+/* A stanza whose struct stands in `place` (stanza_struct_size bytes, 8-aligned) and whose block begins as `block`
+ * (8-aligned, at least 256 bytes) and grows by memory->resize. stanza_free does nothing to it: both belong to the
+ * caller. */
 struct stanza *stanza_new_in(void *place, const struct stanza_memory *memory, void *block, size_t size,
 	struct slice name, struct slice ns);
 /* Moves the block into `block` (8-aligned, at least stanza_used bytes), which belongs to memory from now on. */
 void stanza_move_into(struct stanza *stanza, const struct stanza_memory *memory, void *block, size_t size);
-/* Moves the struct itself to place; *stanza becomes NULL. As after stanza_new_in, provided the block was moved before. */
+/* Moves the struct itself to place; *stanza becomes NULL. As after stanza_new_in, provided the block was moved
+ * before. */
 struct stanza *stanza_settle(struct stanza **stanza, void *place);
 
 /* T: stanzas alive in C memory now (those settled elsewhere do not count). */

@@ -191,7 +191,8 @@ void el_set_attr(struct stanza *st, struct el el, struct slice name, struct slic
 		if (!slice_equal(piece(st, a->name, a->name_len), name))
 			continue;
 		if (value.len > a->value_size) {
-			/* Twice the room, so that a value which changes for every recipient does not fill the block. */
+			/* Twice the room, so that a value which changes for every recipient does not fill the
+			 * block. */
 			uint32_t size = (uint32_t)value.len + (value.len < 512 ? a->value_size : 0);
 			stanza_reserve(st, size);
 			a = attr_at(st, at);
@@ -262,8 +263,8 @@ static void copy_attrs(struct stanza *st, struct el to, const struct stanza *fro
 		stanza_append_attr(st, to, &tail, name, value);
 }
 
-/* An element marked as in its stream's namespace keeps the mark where its surroundings have it too, needs no namespace
- * below something built without one, and has it written out anywhere else. */
+/* An element marked as in its stream's namespace keeps the mark where its surroundings have it too, needs no
+ * namespace below something built without one, and has it written out anywhere else. */
 static void copy_ns(struct stanza *st, uint32_t to, struct slice ns, bool in_stream_ns)
 {
 	struct element *e = element_at(st, to);
@@ -377,8 +378,11 @@ static uint32_t weigh(const struct stanza *st, uint32_t top)
 		bool is_text = (n->kind & NODE_TEXT) != 0;
 		bytes += n->len + (uint32_t)(is_text ? sizeof(struct node) : sizeof(struct element));
 		if (!is_text) {
-			for (uint32_t a = element_at(st, at)->attrs; a != 0; a = attr_at(st, a)->next)
-				bytes += (uint32_t)sizeof(struct attr) + attr_at(st, a)->name_len + attr_at(st, a)->value_size;
+			const struct attr *attr;
+			for (uint32_t a = element_at(st, at)->attrs; a != 0; a = attr->next) {
+				attr = attr_at(st, a);
+				bytes += (uint32_t)sizeof(*attr) + attr->name_len + attr->value_size;
+			}
 			if (element_at(st, at)->first != 0) {
 				at = element_at(st, at)->first;
 				continue;

@@ -1,7 +1,7 @@
 /* The inside of a stanza, for core/xml only.
- *
- * The block begins with 8 unused bytes (offset 0 is "nothing"), then the root, then everything else in the order it was
- * added. Nodes and attributes are aligned to 4 bytes, text is not. Pointers into the block live until the next `take`. */
+ * The block begins with 8 unused bytes (offset 0 is "nothing"), then the root, then everything else in the order
+ * it was added. Nodes and attributes are aligned to 4 bytes, text is not. Pointers into the block live until the
+ * next `take`. */
 #ifndef XML_STANZA_PRIVATE_H
 #define XML_STANZA_PRIVATE_H
 

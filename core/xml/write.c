@@ -1,7 +1,6 @@
-/* Always true: what is written parses back to the same tree, whatever the values contain (SECURITY: stanza smuggling).
- * Hence also CR as &#13; in text, which a parser would read as LF, and TAB, LF, CR as references in attributes, which a
- * parser would read as spaces (XML 1.0 2.11, 3.3.3).
- *
+/* Always true: what is written parses back to the same tree, whatever the values contain (SECURITY: stanza
+ * smuggling). Hence also CR as &#13; in text, which a parser would read as LF, and TAB, LF, CR as references in
+ * attributes, which a parser would read as spaces (XML 1.0 2.11, 3.3.3).
  * An attribute literally called xmlns exists only on a received stream header, and is not written. */
 #include "xml/write.h"
 

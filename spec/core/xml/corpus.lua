@@ -7,7 +7,8 @@ corpus.header = "<?xml version='1.0'?><stream:stream xmlns='jabber:client'"
 --- A stream with something of everything that is allowed.
 corpus.stream = corpus.header .. [[
 <message from='romeo@montague.example/o' to="juliet@capulet.example" type='chat' id='1' xml:lang='en'>]]
-	.. [[<body>Wherefore &amp; &#x2665; art &lt;thou&gt;?</body><active xmlns='http://jabber.org/protocol/chatstates'/></message>
+	.. [[<body>Wherefore &amp; &#x2665; art &lt;thou&gt;?</body><active xmlns='http://jabber.org/protocol/chatstates'/>]]
+	.. [[</message>
  <iq type='get' id='a&apos;&quot;b'><query xmlns='jabber:iq:roster'/></iq>]]
 	.. "<x:presence xmlns:x='jabber:client' xmlns:p='urn:p' p:a='1' a='2>'><p:deep><y xmlns=''>z</y></p:deep></x:presence>"
 	.. "\n\t <message><body><![CDATA[</body> ]] ]> <a b='&amp;'>]]></body><e a = '\n' ></e ></message>"
@@ -26,7 +27,8 @@ local function collect(parser, events, at)
 	end
 end
 
---- What a parser says to the text, pushed up to each of the places; an event is { result, bytes pushed, XML or condition }.
+--- What a parser says to the text, pushed up to each of the places. An event is { result, bytes pushed, XML or
+-- condition }.
 function corpus.parse(parser, text, places)
 	local events, from = {}, 0
 	for i = 1, #places + 1 do
@@ -49,8 +51,8 @@ function corpus.every_byte(text)
 	return places
 end
 
---- How a text whose events (cut at every byte) are known must look when cut at these places: each event in the first push
---- that completes it.
+--- How a text whose events (cut at every byte) are known must look when cut at these places: each event in the first
+-- push that completes it.
 function corpus.expected(bytewise, text, places)
 	local events = {}
 	for i, event in ipairs(bytewise) do
@@ -70,7 +72,8 @@ local names = { "a", "body", "x-y", "_z", "iq", "stream", "\xc3\xa9" }
 local spaces = { "urn:a", "urn:b?y='2'", "jabber:client", "http://etherx.jabber.org/streams", "urn:c&<d>" }
 local attrs = { "to", "id", "xml:lang", "urn:a\1to", "urn:b\1id", "\xc3\xa9" }
 local texts = {
-	"text", " ", "<&>'\"", "]]>", "</stream:stream>", "\r\n\t", "\xf0\x9f\x99\x82", "&amp;", "a\rb", "\xed\x9f\xbf\xee\x80\x80",
+	"text", " ", "<&>'\"", "]]>", "</stream:stream>", "\r\n\t", "\xf0\x9f\x99\x82", "&amp;", "a\rb",
+	"\xed\x9f\xbf\xee\x80\x80",
 	"<![CDATA[x]]>", "\n", "\xef\xbf\xbd", ("long "):rep(40),
 }
 
@@ -105,8 +108,8 @@ local function fill(stanza, st, left, n_spaces)
 	return stanza:reset()
 end
 
---- A tree of up to `most` elements, from math.random. valid_uris: leave out a namespace that is no URI (RFC 3986), which
---- libxml2 cannot write in canonical form.
+--- A tree of up to `most` elements, from math.random. valid_uris: leave out a namespace that is no URI (RFC 3986),
+-- which libxml2 cannot write in canonical form.
 function corpus.random_tree(st, most, valid_uris)
 	local n_spaces = valid_uris and #spaces - 1 or #spaces
 	local attr = { xmlns = math.random() < 0.8 and pick(spaces, n_spaces) or nil, [pick(attrs)] = pick(texts) }

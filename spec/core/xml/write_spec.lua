@@ -14,7 +14,8 @@ describe("the serializer", function()
 		local nasty = "<&>'\"\r\n\t]]>"
 		local stanza = st.stanza("a", { b = nasty }):text(nasty)
 		local text = T.serialize(stanza)
-		assert.equal("<a b='&lt;&amp;&gt;&apos;&quot;&#13;&#10;&#9;]]&gt;'>&lt;&amp;&gt;&apos;&quot;&#13;\n\t]]&gt;</a>", text)
+		assert.equal("<a b='&lt;&amp;&gt;&apos;&quot;&#13;&#10;&#9;]]&gt;'>&lt;&amp;&gt;&apos;&quot;&#13;\n\t]]&gt;</a>",
+			text)
 		local back = xml.parse(text)
 		assert.equal(nasty, back.attr.b)
 		assert.equal(nasty, back:get_text())
