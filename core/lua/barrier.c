@@ -214,6 +214,18 @@ int l_resume(lua_State *L)
 	return 1;
 }
 
+void barrier_forget_waiting(struct lua_core *core)
+{
+	lua_State *L = core->L;
+	if (lua_rawgetp(L, LUA_REGISTRYINDEX, &waiting_key) == LUA_TTABLE) {
+		for (lua_pushnil(L); lua_next(L, -2) != 0; lua_pop(L, 1))
+			mem_free(lua_touserdata(L, -1));
+		lua_pushnil(L);
+		lua_rawsetp(L, LUA_REGISTRYINDEX, &waiting_key);
+	}
+	lua_pop(L, 1);
+}
+
 /* ---- the watchdog ---- */
 
 static struct lua_core *watched; /* a signal handler has no other way to its subject */

@@ -44,6 +44,9 @@ int barrier_protect(lua_State *L, lua_CFunction fn, void *arg);
 int l_wait(lua_State *L);
 int l_resume(lua_State *L);
 
+/* Frees what belongs to calls that still wait; they never go on. Only before the state is closed. */
+void barrier_forget_waiting(struct lua_core *core);
+
 /* Interrupts Lua code that has run for seconds without returning (an endless loop in a module). */
 void barrier_start_watchdog(struct lua_core *core);
 

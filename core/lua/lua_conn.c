@@ -488,6 +488,8 @@ void l_add_conns(lua_State *L)
 	lua_newtable(L);
 	luaL_setfuncs(L, listener_methods, 0);
 	lua_setfield(L, -2, "__index");
+	lua_pushcfunction(L, l_listener_close);
+	lua_setfield(L, -2, "__gc");
 	lua_pop(L, 1);
 	lua_pushcfunction(L, l_listen);
 	lua_setfield(L, -2, "listen");

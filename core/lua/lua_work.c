@@ -17,6 +17,8 @@
 
 #define TIMER_TYPE "couplet.timer"
 #define WATCH_TYPE "couplet.watch"
+#define SINK_TYPE "couplet.sink"
+#define DERIVATION_TYPE "couplet.derivation"
 
 /* ---- timers ---- */
 
@@ -149,26 +151,31 @@ static int l_watch_close(lua_State *L)
 
 /* ---- signals, turns, the end ---- */
 
-struct lua_call { /* a function kept for the program's life */
+struct lua_call { /* a userdata of the registry; user value 1 is the function */
 	struct lua_core *core;
 	const char *name;
-	int fn_ref;
+	int self_ref;
 };
 
 static void run_call(void *ctx)
 {
 	struct lua_call *call = ctx;
-	barrier_call_ref(call->core, call->name, call->fn_ref, 0);
+	struct thread *thread = barrier_begin(call->core, call->name);
+	lua_rawgeti(thread->L, LUA_REGISTRYINDEX, call->self_ref);
+	lua_getiuservalue(thread->L, -1, 1);
+	lua_remove(thread->L, -2);
+	if (barrier_run(call->core, thread, 0) != BARRIER_WAITS)
+		barrier_end(call->core, thread);
 }
 
 static struct lua_call *l_keep_call(lua_State *L, int index, const char *name)
 {
-	struct lua_core *core = lua_core_of(L);
 	luaL_checktype(L, index, LUA_TFUNCTION);
+	struct lua_call *call = lua_newuserdatauv(L, sizeof(*call), 1);
+	*call = (struct lua_call){ lua_core_of(L), name, LUA_NOREF };
 	lua_pushvalue(L, index);
-	int ref = luaL_ref(L, LUA_REGISTRYINDEX);
-	struct lua_call *call = mem_new(sizeof(*call));
-	*call = (struct lua_call){ core, name, ref };
+	lua_setiuservalue(L, -2, 1);
+	call->self_ref = luaL_ref(L, LUA_REGISTRYINDEX);
 	return call;
 }
 
@@ -195,9 +202,10 @@ static int l_on_commit(lua_State *L)
 static void run_once(void *ctx)
 {
 	struct lua_call *call = ctx;
+	lua_State *L = call->core->L;
+	int ref = call->self_ref;
 	run_call(call);
-	luaL_unref(call->core->L, LUA_REGISTRYINDEX, call->fn_ref);
-	mem_free(call);
+	luaL_unref(L, LUA_REGISTRYINDEX, ref);
 }
 
 static int l_defer(lua_State *L)
@@ -226,10 +234,11 @@ static int l_turn(lua_State *L)
 
 /* ---- PBKDF2 on a worker ---- */
 
+/* A userdata of the registry while it is on its way; user value 1 is the coroutine that waits. */
 struct derivation {
 	struct lua_core *core;
 	const EVP_MD *hash;
-	int thread_ref, iterations, ok;
+	int self_ref, iterations, ok;
 	size_t password_len, salt_len, key_len;
 	unsigned char key[EVP_MAX_MD_SIZE];
 	char bytes[]; /* password, then salt */
@@ -252,8 +261,8 @@ static struct derivation *l_new_derivation(lua_State *L)
 	const char *salt = luaL_checklstring(L, 3, &salt_len);
 	lua_Integer iterations = luaL_checkinteger(L, 4);
 	luaL_argcheck(L, iterations >= 1 && iterations <= 10 * 1000 * 1000, 4, "iterations out of range");
-	struct derivation *job = mem_new(sizeof(*job) + password_len + salt_len);
-	job->core = lua_core_of(L);
+	struct derivation *job = lua_newuserdatauv(L, sizeof(*job) + password_len + salt_len, 1);
+	*job = (struct derivation){ .core = lua_core_of(L), .self_ref = LUA_NOREF };
 	job->hash = which == 0 ? EVP_sha1() : which == 1 ? EVP_sha256() : EVP_sha512();
 	job->key_len = (size_t)EVP_MD_get_size(job->hash);
 	job->iterations = (int)iterations;
@@ -261,12 +270,20 @@ static struct derivation *l_new_derivation(lua_State *L)
 	job->salt_len = salt_len;
 	memcpy(job->bytes, password, password_len);
 	memcpy(job->bytes + password_len, salt, salt_len);
+	luaL_setmetatable(L, DERIVATION_TYPE);
 	return job;
 }
 
-static void free_derivation(struct derivation *job)
+static void wipe(struct derivation *job)
 {
-	mem_wipe_free(job, sizeof(*job) + job->password_len + job->salt_len);
+	OPENSSL_cleanse(job->bytes, job->password_len);
+	OPENSSL_cleanse(job->key, sizeof(job->key));
+}
+
+static int l_derivation_gc(lua_State *L)
+{
+	wipe(lua_touserdata(L, 1));
+	return 0;
 }
 
 /* The coroutine that waits goes on with the key. */
@@ -275,11 +292,13 @@ static void derived(void *ctx)
 	struct derivation *job = ctx;
 	lua_State *L = job->core->L;
 	lua_pushcfunction(L, l_resume);
-	lua_rawgeti(L, LUA_REGISTRYINDEX, job->thread_ref);
-	luaL_unref(L, LUA_REGISTRYINDEX, job->thread_ref);
+	lua_rawgeti(L, LUA_REGISTRYINDEX, job->self_ref);
+	lua_getiuservalue(L, -1, 1);
+	lua_remove(L, -2);
 	lua_pushlstring(L, (const char *)job->key, job->ok == 1 ? job->key_len : 0);
 	lua_call(L, 2, 0); /* cannot raise: its argument is a coroutine */
-	free_derivation(job);
+	wipe(job);
+	luaL_unref(L, LUA_REGISTRYINDEX, job->self_ref);
 }
 
 static int after_derivation(lua_State *L, int status, lua_KContext ctx)
@@ -299,20 +318,21 @@ static int l_pbkdf2(lua_State *L)
 		if (core->workers == NULL)
 			core->workers = workers_new(core->server->loop, 2);
 		lua_pushthread(L);
-		job->thread_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+		lua_setiuservalue(L, -2, 1);
+		job->self_ref = luaL_ref(L, LUA_REGISTRYINDEX);
 		if (workers_submit(core->workers, derive, derived, job) == 0) {
 			lua_settop(L, 0);
 			return lua_yieldk(L, 0, 0, after_derivation);
 		}
-		luaL_unref(L, LUA_REGISTRYINDEX, job->thread_ref);
-		free_derivation(job);
+		wipe(job);
+		luaL_unref(L, LUA_REGISTRYINDEX, job->self_ref);
 		lua_pushnil(L);
 		lua_pushliteral(L, "too many password derivations are waiting");
 		return 2;
 	}
 	derive(job);
 	lua_pushlstring(L, (const char *)job->key, job->ok == 1 ? job->key_len : 0);
-	free_derivation(job);
+	wipe(job);
 	return 1;
 }
 
@@ -336,9 +356,11 @@ static int l_log_wants(lua_State *L)
 	return 1;
 }
 
-struct lua_sink {
+static const char sinks_key; /* registry: table of struct lua_sink by id */
+
+struct lua_sink { /* user value 1 is the function */
 	struct lua_core *core;
-	int fn_ref;
+	int id;
 	bool is_busy; /* a sink that logs is not called for its own words */
 };
 
@@ -348,12 +370,46 @@ static void lua_sink(void *ctx, enum log_level level, const char *name, const ch
 	if (sink->is_busy)
 		return;
 	sink->is_busy = true;
-	lua_State *L = sink->core->L;
+	struct thread *thread = barrier_begin(sink->core, "log sink");
+	lua_State *L = thread->L;
+	lua_rawgetp(L, LUA_REGISTRYINDEX, &sinks_key);
+	lua_rawgeti(L, 1, sink->id);
+	lua_getiuservalue(L, 2, 1);
+	lua_replace(L, 1);
+	lua_settop(L, 1);
 	lua_pushstring(L, name);
 	lua_pushstring(L, level_names[level]);
 	lua_pushstring(L, text);
-	barrier_call_ref(sink->core, "log sink", sink->fn_ref, 3);
+	if (barrier_run(sink->core, thread, 3) != BARRIER_WAITS)
+		barrier_end(sink->core, thread);
 	sink->is_busy = false;
+}
+
+static int l_sink_gc(lua_State *L)
+{
+	struct lua_sink *sink = lua_touserdata(L, 1);
+	log_sink_remove(sink->id);
+	return 0;
+}
+
+/* A sink of the function on top of the stack, kept until it is removed. */
+static int l_add_sink(lua_State *L, unsigned levels)
+{
+	struct lua_sink *sink = lua_newuserdatauv(L, sizeof(*sink), 1);
+	*sink = (struct lua_sink){ .core = lua_core_of(L) };
+	lua_pushvalue(L, -2);
+	lua_setiuservalue(L, -2, 1);
+	luaL_setmetatable(L, SINK_TYPE);
+	if (lua_rawgetp(L, LUA_REGISTRYINDEX, &sinks_key) == LUA_TNIL) {
+		lua_pop(L, 1);
+		lua_newtable(L);
+		lua_pushvalue(L, -1);
+		lua_rawsetp(L, LUA_REGISTRYINDEX, &sinks_key);
+	}
+	sink->id = log_sink_add(levels, lua_sink, sink);
+	lua_pushvalue(L, -2);
+	lua_rawseti(L, -2, sink->id);
+	return sink->id;
 }
 
 /* native.log_sink { to = "console" | "file" | "syslog" | function, levels = { debug = true, ... }, colours =, path =,
@@ -379,10 +435,7 @@ static int l_log_sink(lua_State *L)
 	struct error error = { "" };
 	int id = -1;
 	if (lua_isfunction(L, 7)) {
-		int ref = luaL_ref(L, LUA_REGISTRYINDEX);
-		struct lua_sink *sink = mem_new(sizeof(*sink));
-		*sink = (struct lua_sink){ lua_core_of(L), ref, false };
-		id = log_sink_add(levels, lua_sink, sink);
+		id = l_add_sink(L, levels);
 	} else {
 		static const char *const kinds[] = { "console", "file", "syslog", NULL };
 		int kind = luaL_checkoption(L, 7, "console", kinds);
@@ -404,7 +457,12 @@ static int l_log_sink(lua_State *L)
 
 static int l_log_sink_remove(lua_State *L)
 {
-	log_sink_remove((int)luaL_checkinteger(L, 1));
+	int id = (int)luaL_checkinteger(L, 1);
+	log_sink_remove(id);
+	if (lua_rawgetp(L, LUA_REGISTRYINDEX, &sinks_key) == LUA_TTABLE) {
+		lua_pushnil(L);
+		lua_rawseti(L, -2, id);
+	}
 	return 0;
 }
 
@@ -501,6 +559,16 @@ void l_add_work(lua_State *L)
 	lua_pushcfunction(L, l_watch_close);
 	lua_setfield(L, -2, "close");
 	lua_setfield(L, -2, "__index");
+	lua_pushcfunction(L, l_watch_close);
+	lua_setfield(L, -2, "__gc");
+	lua_pop(L, 1);
+	luaL_newmetatable(L, SINK_TYPE);
+	lua_pushcfunction(L, l_sink_gc);
+	lua_setfield(L, -2, "__gc");
+	lua_pop(L, 1);
+	luaL_newmetatable(L, DERIVATION_TYPE);
+	lua_pushcfunction(L, l_derivation_gc);
+	lua_setfield(L, -2, "__gc");
 	lua_pop(L, 1);
 	luaL_setfuncs(L, functions, 0);
 }

@@ -103,6 +103,7 @@ void lua_core_free(struct lua_core **core)
 	if (*core == NULL)
 		return;
 	workers_free(&(*core)->workers);
+	barrier_forget_waiting(*core);
 	lua_close((*core)->L);
 	struct thread *thread, *after;
 	list_each(thread, after, &(*core)->free_threads, link)

@@ -70,6 +70,7 @@ int main(int argc, char **argv)
 			code--;
 		}
 	}
+	loop_abort_conns(loop); /* while Lua can still be told */
 	server_done(&server);
 	lua_core_free(&core);
 	loop_free(&loop);

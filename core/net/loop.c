@@ -94,17 +94,22 @@ struct loop *loop_new(void)
 	return loop;
 }
 
-void loop_free(struct loop **where)
+void loop_abort_conns(struct loop *loop)
 {
-	struct loop *loop = *where;
-	if (loop == NULL)
-		return;
 	assert(!loop->is_in_turn);
 	do {
 		while (!list_is_empty(&loop->conns))
 			conn_abort(list_first(&loop->conns, struct conn, all_link), "the server stops");
 		conns_free(loop);
 	} while (!list_is_empty(&loop->conns));
+}
+
+void loop_free(struct loop **where)
+{
+	struct loop *loop = *where;
+	if (loop == NULL)
+		return;
+	loop_abort_conns(loop);
 	wheel_done(&loop->wheel);
 	while (!list_is_empty(&loop->deferred)) {
 		struct deferred *deferred = list_first(&loop->deferred, struct deferred, link);

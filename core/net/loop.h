@@ -19,7 +19,10 @@ typedef void loop_fn(void *ctx);
 
 /* One loop per program (specs make more). Ignores SIGPIPE from then on. */
 struct loop *loop_new(void);
-/* Aborts the connections there still are ("the server stops"). Listeners, timers, watches and workers go before. */
+/* Aborts the connections there still are ("the server stops"); their owners are told at once. Before whoever owns them
+ * goes, and not within a turn. */
+void loop_abort_conns(struct loop *loop);
+/* Does the same. Listeners, timers, watches and workers go before. */
 void loop_free(struct loop **loop);
 
 /* Runs turns until loop_stop. The turn in progress is finished, its end included. */
