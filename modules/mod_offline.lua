@@ -25,7 +25,7 @@ local function is_worth_keeping(stanza)
 	elseif stanza:get_child("store", "urn:xmpp:hints") then
 		return true;
 	end
-	for child in stanza:childtags() do
+	for _, child in ipairs(stanza.tags) do
 		local xmlns = child.attr.xmlns;
 		if child.name ~= "thread" and xmlns ~= "http://jabber.org/protocol/chatstates" then
 			return true;

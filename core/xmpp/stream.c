@@ -351,6 +351,8 @@ static void open_stream(struct stream *stream, const struct stanza *header)
 	session->lang = lang.len > 0 && lang.len < 64 ? mem_copy(lang) : NULL;
 	send_header(stream, host_name(host), stream->is_authed ? session_bare_jid(session) : from);
 	stream->state = stream->is_authed ? AUTHED : conn_is_secure(stream->conn) ? SECURED : PLAIN;
+	char log[32];
+	log_debug(log_name(stream, log), "stream opened to %s (%s)", host->name, state_names[stream->state]);
 	send_features(stream);
 }
 
@@ -485,6 +487,8 @@ static void on_secured(void *ctx)
 	if (stream->session == NULL)
 		return;
 	stream->state = HEADER;
+	char name[32];
+	log_debug(log_name(stream, name), "TLS is on");
 	struct session_event event = { .data_kind = DATA_SESSION, .session = stream->session };
 	router_fire_session(stream->session, "session-secured", &event);
 }

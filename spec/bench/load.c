@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
+#include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <openssl/rand.h>
@@ -338,6 +339,18 @@ static void step_on(struct client *c)
 	}
 }
 
+static void go_on_with_handshake(struct client *c)
+{
+	ERR_clear_error();
+	int done = SSL_do_handshake(c->ssl);
+	if (done == 1) {
+		open_stream(c, HEADER);
+		flush_out(c);
+	} else if (SSL_get_error(c->ssl, done) != SSL_ERROR_WANT_READ) {
+		drop(c, FAILED);
+	}
+}
+
 static void on_event(struct client *c, unsigned events)
 {
 	if (c->step == CONNECTING) {
@@ -354,13 +367,7 @@ static void on_event(struct client *c, unsigned events)
 		return;
 	}
 	if (c->step == TLS_HANDSHAKE) {
-		int done = SSL_do_handshake(c->ssl);
-		if (done == 1) {
-			open_stream(c, HEADER);
-			flush_out(c);
-		} else if (SSL_get_error(c->ssl, done) != SSL_ERROR_WANT_READ) {
-			drop(c, FAILED);
-		}
+		go_on_with_handshake(c);
 		return;
 	}
 	if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0) {
@@ -384,7 +391,7 @@ static void on_event(struct client *c, unsigned events)
 		}
 	}
 	if (c->step == TLS_HANDSHAKE) {
-		SSL_do_handshake(c->ssl);
+		go_on_with_handshake(c);
 		return;
 	}
 	if (c->step < FAILED)
