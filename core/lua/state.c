@@ -37,6 +37,15 @@ static int l_open_native(lua_State *L)
 	return 1;
 }
 
+enum { QUIET_STEP_KIB = 2048 };
+
+/* A piece of a collection cycle, while nobody waits for us. */
+static bool collect_a_little(struct server *server)
+{
+	struct lua_core *core = server->lua;
+	return lua_gc(core->L, LUA_GCSTEP, QUIET_STEP_KIB) != 0;
+}
+
 struct paths {
 	const char *moduledir, *libdir;
 };
@@ -62,6 +71,7 @@ static int l_prepare(lua_State *L)
 {
 	struct paths *paths = lua_touserdata(L, 1);
 	luaL_openlibs(L);
+	l_open_coroutines(L);
 	l_register_libs(L);
 	luaL_requiref(L, "couplet.native", l_open_native, 0);
 	lua_pop(L, 1);
@@ -73,14 +83,19 @@ static int l_prepare(lua_State *L)
 	return 0;
 }
 
+/* An error outside of any barrier call is ours; Lua ends the program after this. */
+static int panic(lua_State *L)
+{
+	const char *text = lua_tostring(L, -1);
+	log_error("lua", "an error nobody catches: %s", text != NULL ? text : "not a string");
+	return 0;
+}
+
 struct lua_core *lua_core_new(struct server *server, const char *moduledir, const char *libdir, char **error_r)
 {
-	lua_State *L = luaL_newstate();
-	if (L == NULL) {
-		*error_r = mem_copy(SLICE("out of memory"));
-		return NULL;
-	}
 	struct lua_core *core = mem_new(sizeof(*core));
+	lua_State *L = lua_newstate(barrier_allocate, core); /* never NULL: the allocator aborts when memory is out */
+	lua_atpanic(L, panic);
 	core->L = L;
 	core->server = server;
 	list_init(&core->free_threads);
@@ -89,6 +104,7 @@ struct lua_core *lua_core_new(struct server *server, const char *moduledir, cons
 	server->lua = core;
 	lua_events_install(core);
 	lua_sessions_install(core);
+	server->ops.quiet = collect_a_little;
 	struct paths paths = { moduledir, libdir };
 	if (barrier_protect(L, l_prepare, &paths) != 0) {
 		*error_r = mem_copy(slice_of_str(lua_tostring(L, -1)));

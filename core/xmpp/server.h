@@ -4,6 +4,7 @@
 #ifndef XMPP_SERVER_H
 #define XMPP_SERVER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/hash.h"
@@ -35,6 +36,8 @@ struct server_ops {
 	void (*session_gone)(struct session *session);
 	/* The user's last session has gone: fields kept with the user may go. */
 	void (*user_gone)(struct user *user);
+	/* Nobody has sent anything for a while: a moment to tidy up a little. True when there is nothing more to tidy. */
+	bool (*quiet)(struct server *server);
 	/* Filters of util.filters on "stanzas/in" and "stanzas/out": may replace *stanza (given back) or drop it (NULL).
 	 * Only called for sessions with has_filters. */
 	void (*filter)(struct session *session, struct stanza **stanza, bool is_out);

@@ -461,11 +461,13 @@ static void sweep(void *ctx)
 			break;
 		rest(stream);
 	}
-	if (server->n_rested > TRIM_AFTER) {
+	bool is_quiet = list_is_empty(&server->awake);
+	bool is_tidy = is_quiet && (server->ops.quiet == NULL || server->ops.quiet(server));
+	if (is_tidy && server->n_rested > TRIM_AFTER) {
 		mem_trim();
 		server->n_rested = 0;
 	}
-	if (!list_is_empty(&server->awake))
+	if (!is_tidy)
 		timer_start(server->sweep, SWEEP_MS);
 }
 
