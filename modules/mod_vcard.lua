@@ -1,13 +1,15 @@
 --- vCards (XEP-0054): a card per account, which everybody may read and only its owner may change.
 -- @hooks  iq/bare/vcard-temp:vCard, iq/host/vcard-temp:vCard
--- @fires  none        @stores vcard (keyval: the element)
+-- @fires  none        @stores vcard (keyval: the element); reads pep_urn:xmpp:vcard4 (archive) where there is none
 -- @spec   spec/modules/mod_vcard_spec.lua
 
 local st = require "prosody.util.stanza"
 local jid_bare = require "prosody.util.jid".bare
 local jid_node = require "prosody.util.jid".node
+local to_vcard_temp = require "prosody.util.vcard4".to_vcard_temp
 
 local vcards = module:open_store "vcard"
+local pep_vcards = module:open_store("pep_urn:xmpp:vcard4", "archive")
 
 module:add_feature "vcard-temp"
 
@@ -17,12 +19,24 @@ local function fail(event, username, err)
 	return true
 end
 
+-- Accounts that come from another server may have their card in PEP (XEP-0292) only: the newest item there.
+local function get_pep_vcard(username)
+	local items = username and pep_vcards:find(username, { limit = 1, reverse = true })
+	if items then
+		for _, vcard4 in items do
+			return to_vcard_temp(vcard4)
+		end
+	end
+end
+
 local function get_vcard(event, username)
 	local kept, err = vcards:get(username)
 	if err then
 		return fail(event, username, err)
-	elseif kept then
-		event.origin.send(st.reply(event.stanza):add_child(st.deserialize(kept)))
+	end
+	local vcard = kept and st.deserialize(kept) or get_pep_vcard(username)
+	if vcard then
+		event.origin.send(st.reply(event.stanza):add_child(vcard))
 	else -- the same whether there is such an account or not: XEP-0054 3.3
 		event.origin.send(st.error_reply(event.stanza, "cancel", "item-not-found"))
 	end

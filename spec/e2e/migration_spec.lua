@@ -4,7 +4,7 @@ local Server = require "spec.support.server"
 
 local trees = {
 	{ name = "files of 0.12", from = "012-files", storage = "internal" },
-	{ name = "files of 13", from = "13-files", storage = "internal" },
+	{ name = "files of 13", from = "13-files", storage = "internal", disabled = { "bob@example.test", "pat@plain.test" } },
 	{ name = "the SQLite database of 0.12", from = "012-sql", storage = "sql" },
 }
 
@@ -19,6 +19,16 @@ for _, tree in ipairs(trees) do
 				data = "spec/fixtures/prosody/" .. tree.from,
 			}
 		end)
+
+		for _, jid in ipairs(tree.disabled or {}) do
+			it(jid .. ", disabled there, stays out until the admin lets it in again", function()
+				local user, host = jid:match "^(.-)@(.*)$"
+				local client = server:client { user = user, password = user == "pat" and "plainpw" or "pw_bob", host = host }
+				assert.has_error(function() client:logs_in() end)
+				local said, code = server:ctl("shell", ("user:enable(%q)"):format(jid))
+				assert.equal(0, code, said)
+			end)
+		end
 		teardown(function() server:stop() end)
 		after_each(function() server:forget_clients() end)
 
