@@ -22,7 +22,8 @@ void mem_free(void *block);
 /* Overwrites a secret so that the compiler cannot drop the write, then frees it. block may be NULL. */
 void mem_wipe_free(void *block, size_t size);
 
-/* Gives memory that is free but scattered back to the system. Costs milliseconds: for quiet moments. */
+/* Gives back to the system what is resident but not in use: free memory between blocks, and pages of code (which come
+ * back when they run). Costs milliseconds: for quiet moments. */
 void mem_trim(void);
 
 /* Bytes of the heap in use now, as the C library counts them (for metrics and leak specs). */

@@ -64,6 +64,7 @@ int main(int argc, char **argv)
 		code = lua_core_main(core, "core.startup", "run", argc, argv);
 		if (code == 0) {
 			barrier_start_watchdog(core);
+			mem_trim();
 			loop_run(loop);
 			code = core->exit_code;
 		} else if (code > 0) {

@@ -64,6 +64,7 @@ struct server {
 	uint32_t n_slots, free_slot, n_sessions;
 	struct list awake;       /* streams whose parser holds an expat, longest unused first */
 	uint32_t n_awake, n_rested; /* of these; how many gave it back since memory was last trimmed */
+	int64_t trimmed_ms;
 	struct timer *sweep;     /* gives back the parsers of quiet streams */
 	struct server_ops ops;
 	struct server_options options;

@@ -20,7 +20,7 @@
 #include "xmpp/session.h"
 #include "xmpp/stream_private.h"
 
-enum { SWEEP_MS = 1000, AWAKE_MS = 2000, AWAKE_MAX = 128, TRIM_AFTER = 64, HEADER_MAX = 8 * 1024, ERROR_MAX = 4 * 1024 };
+enum { SWEEP_MS = 1000, AWAKE_MS = 2000, AWAKE_MAX = 128, TRIM_AFTER = 64, TRIM_EVERY_MS = 60 * 1000, HEADER_MAX = 8 * 1024, ERROR_MAX = 4 * 1024 };
 
 /* Where the negotiation stands. The order is the order of a good login. */
 enum state {
@@ -463,9 +463,10 @@ static void sweep(void *ctx)
 	}
 	bool is_quiet = list_is_empty(&server->awake);
 	bool is_tidy = is_quiet && (server->ops.quiet == NULL || server->ops.quiet(server));
-	if (is_tidy && server->n_rested > TRIM_AFTER) {
+	if (is_tidy && (server->n_rested > TRIM_AFTER || now_ms - server->trimmed_ms > TRIM_EVERY_MS)) {
 		mem_trim();
 		server->n_rested = 0;
+		server->trimmed_ms = now_ms;
 	}
 	if (!is_tidy)
 		timer_start(server->sweep, SWEEP_MS);
