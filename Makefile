@@ -19,15 +19,18 @@ build/config.mk: configure
 
 # ---- what is compiled ----
 
-SOURCES := $(filter-out $(wildcard core/*/fuzz_*.c core/lua/so_*.c core/lua/test*.c) core/store/sqlite.c,\
+SOURCES := $(filter-out $(wildcard core/*/fuzz_*.c core/lua/so_*.c core/lua/test*.c) core/store/sqlite.c core/net/dns.c,\
 	$(wildcard core/*/*.c))
 TEST_SOURCES := $(filter-out core/main/main.c,$(SOURCES)) $(wildcard core/lua/test*.c)
 FUZZERS := $(patsubst core/%.c,build/fuzz/%,$(wildcard core/*/fuzz_*.c))
 # An optional shared object NAME.so is core/lua/so_NAME.c and what it binds. Lua finds it by package.cpath.
-SHARED_OBJECTS := $(if $(filter yes,$(SQLITE)),$(if $(wildcard core/lua/so_sqlite.c),sqlite3))
+SHARED_OBJECTS := $(if $(filter yes,$(SQLITE)),sqlite3) $(if $(filter yes,$(UNBOUND)),unbound)
 # It brings its own copy of the base it needs: under the plain interpreter (specs) there is no program to take it from.
-sqlite3_SOURCES = core/store/sqlite.c core/lua/so_sqlite.c $(addprefix core/base/,error.c hash.c mem.c random.c utf8.c)
+shared_base = $(addprefix core/base/,error.c hash.c mem.c random.c utf8.c)
+sqlite3_SOURCES = core/store/sqlite.c core/lua/so_sqlite.c $(shared_base)
 sqlite3_LIBS = $(SQLITE_LIBS)
+unbound_SOURCES = core/net/dns.c core/lua/so_unbound.c $(shared_base)
+unbound_LIBS = $(UNBOUND_LIBS)
 
 WARNINGS = -Wall -Wextra -Wconversion -Wshadow -Wformat=2 -Wstrict-prototypes -Werror=format-security \
 	-Werror=implicit-function-declaration
@@ -35,7 +38,7 @@ ifneq ($(filter true 1,$(CI) $(WERROR)),)
 WARNINGS += -Werror
 endif
 
-FLAGS = -std=gnu11 -D_GNU_SOURCE= -Icore $(LIB_CFLAGS) $(SQLITE_CFLAGS) $(WARNINGS) -MMD -MP
+FLAGS = -std=gnu11 -D_GNU_SOURCE= -Icore $(LIB_CFLAGS) $(SQLITE_CFLAGS) $(UNBOUND_CFLAGS) $(WARNINGS) -MMD -MP
 PATHS = -DCOUPLET_VERSION='"$(VERSION)"' -DCOUPLET_PREFIX='"$(PREFIX)"' -DCOUPLET_LIBDIR='"$(PREFIX)/lib/couplet"' \
 	-DCOUPLET_SYSCONFDIR='"$(SYSCONFDIR)/couplet"' -DCOUPLET_DATADIR='"$(LOCALSTATEDIR)/lib/couplet"'
 # Lua's own C modules take the interpreter's symbols from the program, hence -E.
@@ -50,7 +53,7 @@ all: build/couplet build/coupletctl $(SHARED_OBJECTS:%=build/lib/couplet/%.so)
 
 OBJECTS = $(SOURCES:core/%.c=build/obj/%.o)
 build/couplet: $(OBJECTS)
-	$(call say,LINK,$@) $(CC) $(PROGRAM_LINK) -o $@ $(OBJECTS) $(LIBS) $(LUA_LIBS)
+	$(call say,LINK,$@) $(CC) $(PROGRAM_LINK) -o $@ $(OBJECTS) $(PROGRAM_LIBEV) $(LIBS) $(LUA_LIBS)
 
 build/coupletctl: build/couplet
 	@ln -sf couplet $@
@@ -71,6 +74,13 @@ percent = %
 
 # ---- builds for tests: the same sources in other dress ----
 
+# variant_part NAME,PART,LINK: the optional shared object PART of that variant.
+define variant_part
+build/$(1)/lib/couplet/$(2).so: $$($(2)_SOURCES:core/%.c=build/$(1)/obj/%.o)
+	@mkdir -p $$(@D)
+	$$(call say,LINK,$$@) $$(CC) -shared $(3) -o $$@ $$^ $$($(2)_LIBS)
+endef
+
 # variant NAME,FLAGS,LINK: build/NAME/couplet, build/NAME/couplet_core.so (all of core for the plain interpreter, with T)
 # and the optional shared objects.
 define variant
@@ -79,16 +89,14 @@ build/$(1)/obj/%.o: core/%.c build/config.mk
 	$$(call say,CC,"$$< ($(1))") $$(CC) $$(FLAGS) $(2) -fPIC -DCOUPLET_TEST $$(PATHS) $$(CFLAGS) -c -o $$@ $$<
 
 build/$(1)/couplet_core.so: $$(TEST_SOURCES:core/%.c=build/$(1)/obj/%.o)
-	$$(call say,LINK,$$@) $$(CC) -shared $(3) -Wl,-z,lazy -o $$@ $$^ $$(LIBS)
+	$$(call say,LINK,$$@) $$(CC) -shared $(3) -Wl,-z,lazy -o $$@ $$^ $$(LIBEV) $$(LIBS)
 
 build/$(1)/couplet: $$(SOURCES:core/%.c=build/$(1)/obj/%.o)
-	$$(call say,LINK,$$@) $$(CC) $(3) -Wl,-E -o $$@ $$^ $$(LIBS) $$(LUA_LIBS)
+	$$(call say,LINK,$$@) $$(CC) $(3) -Wl,-E -o $$@ $$^ $$(PROGRAM_LIBEV) $$(LIBS) $$(LUA_LIBS)
 	@ln -sf couplet build/$(1)/coupletctl
 	@ln -sfn ../modules build/modules # where the program looks, as seen from build/$(1)
 
-build/$(1)/lib/couplet/sqlite3.so: $$(sqlite3_SOURCES:core/%.c=build/$(1)/obj/%.o)
-	@mkdir -p $$(@D)
-	$$(call say,LINK,$$@) $$(CC) -shared $(3) -o $$@ $$^ $$(SQLITE_LIBS)
+$$(foreach so,$$(SHARED_OBJECTS),$$(eval $$(call variant_part,$(1),$$(so),$(3))))
 
 build/$(1)/process.so: spec/support/process.c build/config.mk
 	@mkdir -p $$(@D)
@@ -110,7 +118,7 @@ run:
 
 ## install the test tools, then run every spec, every e2e scenario (straight and trickled) and every interop script
 test:
-	@tools/need build test interop
+	@tools/need build test dns interop
 	@$(MAKE) --no-print-directory all test-parts
 	@tools/spec unit e2e trickled interop
 
@@ -215,7 +223,7 @@ build/fuzz/core.a: $(FUZZ_OBJECTS)
 
 build/fuzz/%: build/fuzz/obj/%.o build/fuzz/core.a
 	@mkdir -p $(@D)
-	$(call say,LINK,$@) clang -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -o $@ $^ $(LIBS) $(LUA_LIBS)
+	$(call say,LINK,$@) clang -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -o $@ $^ $(LIBEV) $(LIBS) $(LUA_LIBS)
 
 .SECONDARY:
 -include $(shell find build -name '*.d' 2>/dev/null)
