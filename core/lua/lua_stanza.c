@@ -97,10 +97,11 @@ static void *l_grow_block(void *ctx, void *old, size_t old_size, size_t size)
 	return block;
 }
 
-/* Blocks are the collector's. */
+/* Blocks are the collector's. C has freed a stanza that Lua can see, or taken it back: its handles are dead. */
 static void leave_block(void *ctx, void *block)
 {
-	(void)ctx, (void)block;
+	(void)block;
+	((struct root *)ctx)->stanza = NULL;
 }
 
 static struct stanza_memory memory_of(struct root *root)
@@ -179,9 +180,11 @@ void l_push_stanza_pinned(lua_State *L, struct stanza *stanza)
 		make_tables(L);
 		lua_rawgetp(L, LUA_REGISTRYINDEX, &pins_key);
 	}
-	if (lua_rawgetp(L, -1, stanza) == LUA_TNIL) {
+	lua_rawgetp(L, -1, stanza);
+	struct root *root = lua_touserdata(L, -1);
+	if (root == NULL || root->stanza != stanza) {
 		lua_pop(L, 1);
-		struct root *root = l_push_moved(L, stanza);
+		root = l_push_moved(L, stanza);
 		lua_pushvalue(L, -1);
 		lua_rawsetp(L, -3, stanza);
 		root->pinned = root->registered = true;
@@ -202,7 +205,7 @@ void l_stanza_unpin(lua_State *L, struct stanza *stanza, bool lua_keeps)
 		lua_pop(L, 1);
 	}
 	lua_pop(L, 1);
-	if (root == NULL) {
+	if (root == NULL || root->stanza != stanza) {
 		if (lua_keeps)
 			stanza_free(&stanza);
 		return;
@@ -212,7 +215,6 @@ void l_stanza_unpin(lua_State *L, struct stanza *stanza, bool lua_keeps)
 		root->stanza = stanza_settle(&stanza, struct_place(root));
 	} else {
 		stanza_move(stanza, NULL);
-		root->stanza = NULL;
 	}
 }
 

@@ -64,6 +64,8 @@ struct parser {
 
 	bool is_document;
 	bool at_start;  /* an XML declaration may come */
+	bool restarted; /* something came before this start, and white space may be left of it */
+	bool has_space; /* white space came since the start */
 	bool has_mark;  /* a byte order mark came before it */
 	bool replaying; /* expat is shown the header again */
 	bool finished;  /* expat has ended what it was to build */
@@ -485,8 +487,8 @@ void parser_reset(struct parser *p)
 	parser_allow(p, p->comments, p->instructions);
 	p->el = EL_NONE;
 	p->expanded_bytes = 0;
-	p->at_start = true;
-	p->has_mark = p->finished = p->has_footer = p->is_over = false;
+	p->at_start = p->restarted = true;
+	p->has_space = p->has_mark = p->finished = p->has_footer = p->is_over = false;
 	p->condition = p->text = NULL;
 	if (!p->is_document)
 		p->content_ns_len = 0;
@@ -585,12 +587,13 @@ static bool skip_space(struct parser *p)
 	if (n == 0)
 		return true;
 	use_input(p, n);
+	p->has_space = p->at_start;
 	return gate_count_space(&p->gate, &p->limits, n);
 }
 
-/* Before the first tag: encodings that are not ours, a byte order mark, the XML declaration. Whitespace before the
- * declaration is not XML, but a line break sent behind the last element of the old stream arrives here (RFC 6120
- * 4.3.3). PARSER_HEADER means: go on. */
+/* Before the first tag: encodings that are not ours, a byte order mark, the XML declaration. White space before the
+ * declaration is not XML, but a line break sent behind the last element of the old stream arrives here after a restart
+ * (RFC 6120 4.3.3). PARSER_HEADER means: go on. */
 static enum parser_result start_input(struct parser *p)
 {
 	/* On a stream U+FEFF is a character like others (RFC 6120 11.6), thus text before the first tag; files
@@ -618,12 +621,16 @@ static enum parser_result start_input(struct parser *p)
 		return PARSER_MORE;
 	if (len < 0)
 		return die_of_gate(p);
+	if (len > 0 && p->has_space && !p->restarted) {
+		refuse(p, "not-well-formed", "white space before the XML declaration");
+		return die(p);
+	}
 	if (len > 0) {
 		use_input(p, (size_t)len);
 		if (!gate_count_space(&p->gate, &p->limits, (size_t)len))
 			return die_of_gate(p);
 	}
-	p->at_start = p->has_mark = false;
+	p->at_start = p->has_mark = p->has_space = false;
 	return PARSER_HEADER;
 }
 
@@ -664,7 +671,7 @@ static enum parser_result build(struct parser *p, enum gate_stop stop, struct st
 		return PARSER_HEADER;
 	case GATE_STANZA:
 		hand_out(p, stanza_r);
-		p->at_start = p->is_document;
+		p->at_start = p->restarted = p->is_document;
 		return PARSER_STANZA;
 	case GATE_FOOTER:
 		p->is_over = true;

@@ -727,6 +727,16 @@ describe("a stanza that C lends to Lua for an event", function()
 		assert.equal(live, T.live())
 	end)
 
+	it("is dead when C frees it all the same", function()
+		local c = T.new("message")
+		local stanza = T.pin(c)
+		T.c_free(c)
+		assert.has_error(function() return stanza.name end)
+		local again = T.new("presence") -- likely in the same place
+		assert.equal("presence", T.pin(again).name)
+		T.unpin(again, true)
+	end)
+
 	it("is copied, not moved, when it is added to another", function()
 		local c = T.new("message")
 		local stanza = T.pin(c)

@@ -21,7 +21,8 @@ describe("util.xml", function()
 	it("says what is wrong", function()
 		for text, why in pairs {
 			[""] = "unexpected end", ["<a>"] = "unexpected end", ["<a/><b/>"] = "junk after document",
-			["<a/>b"] = "junk after document", ["<a/><"] = "junk after document", ["b"] = "text outside", ["<a></b>"] = "mismatched tag",
+			["<a/>b"] = "junk after document", ["<a/><"] = "junk after document", ["b"] = "text outside",
+			["<a></b>"] = "mismatched tag",
 			["<p:a/>"] = "unbound prefix",
 			["<!DOCTYPE a [<!ENTITY b 'c'>]><a>&b;</a>"] = "DTDs are not allowed", ["<a><!-- --></a>"] = "comments",
 			["<a><?b?></a>"] = "instructions", ["<a>&nbsp;</a>"] = "undefined entity", ["<a>\xff</a>"] = "not well%-formed",
