@@ -1,6 +1,6 @@
 /* Events and hooks. An event's hooks sit in a counted array; a firing holds a count of the array it began with, and a
  * change made while somebody holds it makes a new array (copy on write). A removed hook stays allocated, marked dead,
- * until the last array that names it is gone. */
+ * until the last array that names it is gone, and so does the event of such an array. */
 #include "bus/bus.h"
 
 #include <assert.h>
@@ -20,13 +20,17 @@ struct hook {
 };
 
 struct event_hooks {
+	struct event *event;
 	uint32_t holders; /* the event and every firing */
 	uint32_t count;
 	struct hook *at[];
 };
 
 struct event {
+	struct bus *bus;           /* NULL once that is gone */
 	struct event_hooks *hooks; /* NULL while there are none */
+	uint32_t arrays;           /* arrays that name it, old ones included */
+	bool is_kept;              /* bus_event gave it away: it lives as long as the bus */
 	size_t name_len;
 	char name[];
 };
@@ -51,13 +55,26 @@ static void release_hook(struct hook *hook)
 	mem_free(hook);
 }
 
+/* Frees the event if nobody can reach it any more. */
+static void tidy_event(struct event *event)
+{
+	if (event->arrays > 0 || (event->bus != NULL && event->is_kept))
+		return;
+	if (event->bus != NULL)
+		hash_remove(&event->bus->events, event_name(event));
+	mem_free(event);
+}
+
 static void release_hooks(struct event_hooks *hooks)
 {
 	if (hooks == NULL || --hooks->holders > 0)
 		return;
+	struct event *event = hooks->event;
 	for (uint32_t i = 0; i < hooks->count; i++)
 		release_hook(hooks->at[i]);
 	mem_free(hooks);
+	event->arrays--;
+	tidy_event(event);
 }
 
 void bus_free(struct bus **bus)
@@ -67,15 +84,16 @@ void bus_free(struct bus **bus)
 	uint32_t at = 0;
 	struct event *event;
 	while ((event = hash_next(&(*bus)->events, &at)) != NULL) {
-		for (uint32_t i = 0; event->hooks != NULL && i < event->hooks->count; i++)
-			event->hooks->at[i]->fn = NULL;
-		release_hooks(event->hooks);
-	}
-	at = 0;
-	while ((event = hash_next(&(*bus)->events, &at)) != NULL) {
 		hash_remove(&(*bus)->events, event_name(event));
-		mem_free(event);
-		at = 0;
+		event->bus = NULL;
+		struct event_hooks *hooks = event->hooks;
+		event->hooks = NULL;
+		for (uint32_t i = 0; hooks != NULL && i < hooks->count; i++)
+			hooks->at[i]->fn = NULL;
+		if (hooks != NULL)
+			release_hooks(hooks);
+		else
+			tidy_event(event);
 	}
 	hash_done(&(*bus)->events);
 	mem_free(*bus);
@@ -84,17 +102,27 @@ void bus_free(struct bus **bus)
 
 struct event *bus_find(const struct bus *bus, struct slice name) { return hash_get(&bus->events, name); }
 
-struct event *bus_event(struct bus *bus, struct slice name)
+/* The event of that name, made when new; NULL when there are too many. */
+static struct event *find_or_make(struct bus *bus, struct slice name)
 {
 	struct event *event = bus_find(bus, name);
 	if (event != NULL)
 		return event;
 	event = mem_new(sizeof(*event) + name.len + 1);
+	event->bus = bus;
 	memcpy(event->name, name.ptr, name.len);
 	event->name_len = name.len;
-	int added = hash_set(&bus->events, event_name(event), event);
-	assert(added == 0); /* names come from us and from modules, never from peers */
-	(void)added;
+	if (hash_set(&bus->events, event_name(event), event) == 0)
+		return event;
+	mem_free(event);
+	return NULL;
+}
+
+struct event *bus_event(struct bus *bus, struct slice name)
+{
+	struct event *event = find_or_make(bus, name);
+	assert(event != NULL); /* only the core keeps events, and not that many */
+	event->is_kept = true;
 	return event;
 }
 
@@ -127,21 +155,32 @@ static void change_hooks(struct event *event, struct hook *added, const struct h
 	for (uint32_t i = 0; i < new->count; i++)
 		new->at[i]->holders++;
 	new->holders = 1;
+	new->event = event;
 	event->hooks = new;
+	event->arrays++;
 	if (new->count == 0) {
 		event->hooks = NULL;
+		event->arrays--;
 		mem_free(new);
 	}
-	release_hooks(old);
+	release_hooks(old); /* last: without hooks, the event may go */
 }
 
 struct hook *event_hook(struct event *event, double priority, hook_fn *fn, void *ctx, void (*release)(void *ctx))
 {
-	assert(event_n_hooks(event) < HOOKS_MAX);
+	if (event_n_hooks(event) >= HOOKS_MAX)
+		return NULL;
 	struct hook *hook = mem_new(sizeof(*hook));
 	*hook = (struct hook){ .event = event, .fn = fn, .ctx = ctx, .release = release, .priority = priority };
 	change_hooks(event, hook, NULL);
 	return hook;
+}
+
+struct hook *bus_hook(struct bus *bus, struct slice name, double priority, hook_fn *fn, void *ctx,
+		      void (*release)(void *ctx))
+{
+	struct event *event = find_or_make(bus, name);
+	return event != NULL ? event_hook(event, priority, fn, ctx, release) : NULL;
 }
 
 void hook_remove(struct hook **hook)

@@ -48,8 +48,13 @@ struct event *bus_next_event(const struct bus *bus, uint32_t *at);
 struct slice event_name(const struct event *event);
 uint32_t event_n_hooks(const struct event *event); /* NULL is fine: 0 */
 
-/* Adds a hook. release (may be NULL) is called with ctx when the hook has gone for good. Higher priority runs first. */
+/* Adds a hook. release (may be NULL) is called with ctx when the hook has gone for good. Higher priority runs first. NULL
+ * when the event has 4,096 hooks already. */
 struct hook *event_hook(struct event *event, double priority, hook_fn *fn, void *ctx, void (*release)(void *ctx));
+/* The same for the event of that name, made when new. Unless bus_event named it too, it goes with its last hook, so that
+ * whoever waits for an answer under a name used once leaves nothing behind. NULL also when there are 65,536 events. */
+struct hook *bus_hook(struct bus *bus, struct slice name, double priority, hook_fn *fn, void *ctx,
+		      void (*release)(void *ctx));
 void hook_remove(struct hook **hook);
 void *hook_ctx(const struct hook *hook);
 /* Walk over an event's hooks in order: uint32_t at = 0. NULL at the end. */

@@ -197,19 +197,24 @@ static void forget_cached(lua_State *L, int name_index)
 static void l_add(lua_State *L, int name_index, int fn_index, double priority)
 {
 	struct lua_core *core = lua_core_of(L);
+	struct bus *bus = upvalue_bus(L)->bus;
 	struct slice name = l_to_slice(L, name_index);
-	struct event *event = bus_event(upvalue_bus(L)->bus, name);
 	hook_fn *native = native_hook_of(L, fn_index);
 	forget_cached(L, name_index);
+	struct hook *added;
 	if (native != NULL) {
-		event_hook(event, priority, native, NULL, NULL);
-		return;
+		added = bus_hook(bus, name, priority, native, NULL, NULL);
+	} else {
+		lua_pushvalue(L, fn_index);
+		int ref = luaL_ref(L, LUA_REGISTRYINDEX);
+		struct lua_hook *hook = mem_new(sizeof(*hook));
+		*hook = (struct lua_hook){ core, ref };
+		added = bus_hook(bus, name, priority, run_hook, hook, release_hook);
+		if (added == NULL)
+			release_hook(hook);
 	}
-	lua_pushvalue(L, fn_index);
-	int ref = luaL_ref(L, LUA_REGISTRYINDEX);
-	struct lua_hook *hook = mem_new(sizeof(*hook));
-	*hook = (struct lua_hook){ core, ref };
-	event_hook(event, priority, run_hook, hook, release_hook);
+	if (added == NULL)
+		luaL_error(L, "'%s' cannot be hooked: too many hooks, or too many events", name.ptr);
 }
 
 static int l_add_handler(lua_State *L)
@@ -386,10 +391,10 @@ static int l_set_wrapped(lua_State *L)
 {
 	struct slice name = l_to_slice(L, 1);
 	luaL_argcheck(L, name.ptr != NULL, 1, "event name expected");
-	struct event *event = bus_event(upvalue_bus(L)->bus, name);
+	struct event *event = bus_find(upvalue_bus(L)->bus, name);
 	uint32_t at = 0;
 	struct hook *hook;
-	while ((hook = event_next_hook(event, &at)) != NULL) {
+	while (event != NULL && (hook = event_next_hook(event, &at)) != NULL) {
 		if (hook_function(hook) == run_wrapped) {
 			hook_remove(&hook);
 			break;
@@ -402,7 +407,10 @@ static int l_set_wrapped(lua_State *L)
 	int ref = luaL_ref(L, LUA_REGISTRYINDEX);
 	struct wrapped *wrapped = mem_new(sizeof(*wrapped));
 	*wrapped = (struct wrapped){ lua_core_of(L), ref };
-	event_hook(event, HUGE_VAL, run_wrapped, wrapped, release_wrapped);
+	if (bus_hook(upvalue_bus(L)->bus, name, HUGE_VAL, run_wrapped, wrapped, release_wrapped) == NULL) {
+		release_wrapped(wrapped);
+		return luaL_error(L, "'%s' cannot be wrapped: too many hooks, or too many events", name.ptr);
+	}
 	return 0;
 }
 

@@ -70,8 +70,7 @@ static int l_hook(lua_State *L)
 	hook->result = (enum bus_result)luaL_checkoption(L, 5, "pass", results);
 	hook->removes = (int)luaL_optinteger(L, 6, -1);
 	hook->adds = lua_toboolean(L, 7);
-	struct event *event = bus_event(bus->bus, slice_of_str(luaL_checkstring(L, 2)));
-	hook->hook = event_hook(event, luaL_checknumber(L, 4), run, hook, release);
+	hook->hook = bus_hook(bus->bus, slice_of_str(luaL_checkstring(L, 2)), luaL_checknumber(L, 4), run, hook, release);
 	bus->hooks[bus->n_hooks] = hook;
 	lua_pushinteger(L, bus->n_hooks++);
 	return 1;
@@ -123,6 +122,38 @@ static int l_count(lua_State *L)
 	return 1;
 }
 
+/* bus:keep(event): names it as the core does, for the life of the bus. */
+static int l_keep(lua_State *L)
+{
+	bus_event(self(L)->bus, slice_of_str(luaL_checkstring(L, 2)));
+	return 0;
+}
+
+/* bus:knows(event): is there such an event? */
+static int l_knows(lua_State *L)
+{
+	lua_pushboolean(L, bus_find(self(L)->bus, slice_of_str(luaL_checkstring(L, 2))) != NULL);
+	return 1;
+}
+
+/* bus:fill(event, n): hooks it n times with nothing; how many of them were taken. */
+static enum bus_result pass(void *ctx, struct firing *firing)
+{
+	(void)ctx;
+	(void)firing;
+	return BUS_PASS;
+}
+
+static int l_fill(lua_State *L)
+{
+	struct test_bus *bus = self(L);
+	lua_Integer taken = 0, n = luaL_checkinteger(L, 3);
+	for (lua_Integer i = 0; i < n; i++)
+		taken += bus_hook(bus->bus, slice_of_str(luaL_checkstring(L, 2)), 0, pass, NULL, NULL) != NULL;
+	lua_pushinteger(L, taken);
+	return 1;
+}
+
 static int l_free(lua_State *L)
 {
 	struct test_bus *bus = self(L);
@@ -137,7 +168,8 @@ void l_test_bus(lua_State *L)
 {
 	static const luaL_Reg methods[] = {
 		{ "hook", l_hook },   { "remove", l_remove },     { "fire", l_fire }, { "go_on", l_go_on },
-		{ "count", l_count }, { "released", l_released }, { "free", l_free }, { NULL, NULL },
+		{ "count", l_count }, { "released", l_released }, { "free", l_free },   { "keep", l_keep },
+		{ "knows", l_knows }, { "fill", l_fill },         { NULL, NULL },
 	};
 	luaL_newmetatable(L, "T.bus");
 	lua_newtable(L);
