@@ -1,7 +1,8 @@
 /* The one way from C into Lua. See barrier.h for its use.
  *
  * Always true: a thread on the free list has an empty stack and no error state; a waiting thread is anchored in the
- * registry and in the table of waiting threads, and belongs to nobody's C stack. */
+ * registry and in the table of waiting threads, and belongs to nobody's C stack. core->current is the coroutine whose
+ * code runs; while core->stop_reason is set, it has the hook `stop`. */
 #include "lua/barrier.h"
 
 #include <assert.h>
@@ -16,6 +17,10 @@
 #include "net/loop.h"
 
 enum { THREADS_KEPT = 64, SLOW_MS = 200, WATCHDOG_MS = 500, WATCHDOG_TICKS = 10 };
+#define CALL_BYTES_MAX ((size_t)256 << 20)
+#define TOO_LONG "interrupted: ran for more than 5 s without giving the server back"
+#define TOO_MUCH "interrupted: took more than 256 MiB of memory in one call"
+_Static_assert(WATCHDOG_MS * WATCHDOG_TICKS == 5000, "TOO_LONG says how long");
 
 static const char waiting_key; /* registry: thread -> struct thread (light userdata), for those that wait */
 
@@ -38,6 +43,65 @@ struct thread *barrier_begin(struct lua_core *core, const char *name)
 	return thread;
 }
 
+/* ---- a call that takes too much is ended ---- */
+
+/* The hook: raises at every instruction, in whatever pcall it may stand, until the outermost call is over. */
+static void stop(lua_State *L, lua_Debug *ar)
+{
+	(void)ar;
+	luaL_error(L, "%s", lua_core_of(L)->stop_reason);
+}
+
+/* Async-signal-safe: lua_sethook is the one call Lua allows there. */
+static void stop_call(struct lua_core *core, const char *reason)
+{
+	if (core->stop_reason == NULL)
+		core->stop_reason = reason;
+	if (core->current != NULL)
+		lua_sethook(core->current, stop, LUA_MASKCOUNT, 1);
+}
+
+/* L runs again: it is stopped if the call is, and not because an earlier one was. */
+static void check_stop(struct lua_core *core, lua_State *L)
+{
+	if (core->stop_reason != NULL)
+		lua_sethook(L, stop, LUA_MASKCOUNT, 1);
+	else if (lua_gethook(L) == stop)
+		lua_sethook(L, NULL, 0, 0);
+}
+
+/* lua_resume, counting nested calls (so that endless recursion through the server is an error of Lua, not the end of
+ * the C stack), and keeping core->current. */
+static int resume(struct lua_core *core, lua_State *L, int n_args, int *n_results)
+{
+	lua_State *outer = core->current;
+	core->current = L;
+	check_stop(core, L);
+	int status = lua_resume(L, outer != NULL ? outer : core->L, n_args, n_results);
+	core->current = outer;
+	if (outer != NULL)
+		check_stop(core, outer);
+	return status;
+}
+
+void *barrier_allocate(void *ud, void *old, size_t old_size, size_t size)
+{
+	struct lua_core *core = ud;
+	if (old == NULL)
+		old_size = 0; /* Lua tells a type instead */
+	if (size > old_size && core->running != NULL && core->memory + (size - old_size) > core->memory_max) {
+		core->is_overdrawn = true;
+		if (size - old_size > CALL_BYTES_MAX / 2)
+			return NULL; /* one string or table: "not enough memory" is Lua's own error */
+		stop_call(core, TOO_MUCH);
+	}
+	core->memory += size - old_size;
+	if (size > 0)
+		return mem_resize(old, size);
+	mem_free(old);
+	return NULL;
+}
+
 static void drop(struct lua_core *core, struct thread *thread)
 {
 	luaL_unref(core->L, LUA_REGISTRYINDEX, thread->ref);
@@ -46,7 +110,7 @@ static void drop(struct lua_core *core, struct thread *thread)
 
 void barrier_end(struct lua_core *core, struct thread *thread)
 {
-	if (core->n_free_threads >= THREADS_KEPT) {
+	if (core->n_free_threads >= THREADS_KEPT || thread->was_stopped) {
 		drop(core, thread);
 		return;
 	}
@@ -74,14 +138,51 @@ static void remember_waiting(struct lua_core *core, struct thread *thread, bool 
 	lua_pop(L, 1);
 }
 
-static void report(struct thread *thread)
+struct death {
+	struct thread *thread;
+	lua_State *outer; /* the coroutine from which it was called, NULL for none */
+};
+
+/* Logs the error on top of a dead thread, and where it happened. An error may be an object whose __tostring raises. */
+static int l_report(lua_State *L)
 {
-	lua_State *L = thread->L;
-	const char *message = lua_tostring(L, -1);
-	if (message == NULL)
-		message = luaL_tolstring(L, -1, NULL);
-	luaL_traceback(L, L, message, 0);
-	log_error(thread->name, "%s", lua_tostring(L, -1));
+	struct death *death = lua_touserdata(L, 1);
+	lua_State *dead = death->thread->L, *place = dead;
+	lua_Debug frame;
+	lua_pushvalue(dead, -1);
+	lua_xmove(dead, L, 1);
+	if (!lua_getstack(dead, 0, &frame) && death->outer != NULL)
+		place = death->outer; /* too deeply nested to even begin */
+	luaL_traceback(L, place, luaL_tolstring(L, -1, NULL), 0);
+	log_error(death->thread->name, "%s", lua_tostring(L, -1));
+	return 0;
+}
+
+/* The thread died: says why, and runs what its code left to be closed. */
+static void bury(struct lua_core *core, struct thread *thread)
+{
+	lua_State *outer = core->current;
+	struct death death = { thread, outer };
+	core->current = core->L;
+	if (barrier_protect(core->L, l_report, &death) != 0) {
+		log_error(thread->name, "died of an error that cannot be told");
+		lua_pop(core->L, 1);
+	}
+	core->current = thread->L;
+	thread->was_stopped = core->stop_reason != NULL;
+	lua_resetthread(thread->L);
+	lua_settop(thread->L, 0);
+	core->current = outer;
+}
+
+/* After a call that took too much: what it took is given back at once. */
+static void recover(struct lua_core *core)
+{
+	core->stop_reason = NULL;
+	core->is_overdrawn = false;
+	lua_sethook(core->L, NULL, 0, 0);
+	lua_gc(core->L, LUA_GCCOLLECT);
+	mem_trim();
 }
 
 enum barrier_result barrier_run(struct lua_core *core, struct thread *thread, int n_args)
@@ -90,13 +191,19 @@ enum barrier_result barrier_run(struct lua_core *core, struct thread *thread, in
 	int64_t started_ms = clock_ms();
 	int n_results = 0, height = lua_gettop(core->L);
 	core->running = thread->name;
-	if (outer == NULL)
+	if (outer == NULL) {
 		core->call_serial++;
+		core->memory_max = core->memory + CALL_BYTES_MAX;
+	}
 	lua_State *outer_thread = core->innermost;
 	core->innermost = thread->L;
-	int status = lua_resume(thread->L, core->L, n_args, &n_results);
+	int status = resume(core, thread->L, n_args, &n_results);
+	if (status != LUA_OK && status != LUA_YIELD)
+		bury(core, thread);
 	core->innermost = outer_thread;
 	core->running = outer;
+	if (outer == NULL && (core->stop_reason != NULL || core->is_overdrawn))
+		recover(core);
 	assert(lua_gettop(core->L) == height);
 	int64_t took_ms = clock_ms() - started_ms;
 	if (took_ms > SLOW_MS && outer == NULL)
@@ -107,13 +214,8 @@ enum barrier_result barrier_run(struct lua_core *core, struct thread *thread, in
 		remember_waiting(core, thread, true);
 		return BARRIER_WAITS;
 	}
-	if (status == LUA_OK) {
-		/* Only the results are left on the stack of a thread that has returned. */
-		return BARRIER_OK;
-	}
-	report(thread);
-	lua_resetthread(thread->L);
-	return BARRIER_FAILED;
+	/* Only the results are left on the stack of a thread that has returned. */
+	return status == LUA_OK ? BARRIER_OK : BARRIER_FAILED;
 }
 
 enum barrier_result barrier_call_ref(struct lua_core *core, const char *name, int ref, int n_args)
@@ -149,8 +251,8 @@ int barrier_protect(lua_State *L, lua_CFunction fn, void *arg)
 
 int l_wait(lua_State *L)
 {
-	if (!lua_isyieldable(L))
-		return luaL_error(L, "cannot wait here: not inside a hook or timer");
+	if (!lua_isyieldable(L) || lua_core_of(L)->innermost != L)
+		return luaL_error(L, "cannot wait here: not inside a hook or timer, or inside a coroutine of one");
 	return lua_yield(L, 0);
 }
 
@@ -232,15 +334,7 @@ static struct lua_core *watched; /* a signal handler has no other way to its sub
 static uint64_t watched_serial;
 static int watched_ticks;
 
-static void kill_call(lua_State *L, lua_Debug *ar)
-{
-	(void)ar;
-	lua_sethook(L, NULL, 0, 0);
-	luaL_error(L, "interrupted: ran for more than %d s without giving the server back",
-		   WATCHDOG_MS * WATCHDOG_TICKS / 1000);
-}
-
-/* Async-signal-safe: lua_sethook is the one call Lua allows here. Counts CPU time, so an idle server is not woken. */
+/* Counts processor time, so an idle server is not woken. */
 static void on_tick(int signum)
 {
 	(void)signum;
@@ -249,8 +343,8 @@ static void on_tick(int signum)
 		watched_ticks = 0;
 		return;
 	}
-	if (++watched_ticks == WATCHDOG_TICKS && watched->innermost != NULL)
-		lua_sethook(watched->innermost, kill_call, LUA_MASKCOUNT | LUA_MASKCALL | LUA_MASKLINE, 1);
+	if (++watched_ticks >= WATCHDOG_TICKS) /* again at every tick: code may have changed coroutines in between */
+		stop_call(watched, TOO_LONG);
 }
 
 void barrier_start_watchdog(struct lua_core *core)
@@ -261,4 +355,85 @@ void barrier_start_watchdog(struct lua_core *core)
 	sigaction(SIGVTALRM, &action, NULL);
 	struct itimerval every = { { 0, WATCHDOG_MS * 1000 }, { 0, WATCHDOG_MS * 1000 } };
 	setitimer(ITIMER_VIRTUAL, &every, NULL);
+}
+
+/* ---- coroutines of modules ---- */
+
+/* Runs co with the n values on top of L. How many results it left on L, or -1 with the error there. */
+static int run_coroutine(lua_State *L, lua_State *co, int n)
+{
+	struct lua_core *core = lua_touserdata(L, lua_upvalueindex(1));
+	int n_results = 0;
+	if (!lua_checkstack(co, n)) {
+		lua_pushliteral(L, "too many arguments to resume");
+		return -1;
+	}
+	lua_xmove(L, co, n);
+	int status = resume(core, co, n, &n_results);
+	if (status != LUA_OK && status != LUA_YIELD) {
+		lua_xmove(co, L, 1);
+		return -1;
+	}
+	if (!lua_checkstack(L, n_results + 1)) {
+		lua_pop(co, n_results);
+		lua_pushliteral(L, "too many results to resume");
+		return -1;
+	}
+	lua_xmove(co, L, n_results);
+	return n_results;
+}
+
+static int l_coroutine_resume(lua_State *L)
+{
+	lua_State *co = lua_tothread(L, 1);
+	luaL_argexpected(L, co != NULL, 1, "coroutine");
+	int n = run_coroutine(L, co, lua_gettop(L) - 1);
+	lua_pushboolean(L, n >= 0);
+	n = n < 0 ? 1 : n;
+	lua_insert(L, -n - 1);
+	return n + 1;
+}
+
+/* The function that coroutine.wrap gives: upvalue 2 is the coroutine. */
+static int l_wrapped(lua_State *L)
+{
+	lua_State *co = lua_tothread(L, lua_upvalueindex(2));
+	int n = run_coroutine(L, co, lua_gettop(L));
+	if (n >= 0)
+		return n;
+	int status = lua_status(co);
+	if (status != LUA_OK && status != LUA_YIELD) { /* it died: what it meant to close is closed, with the last word */
+		status = lua_resetthread(co);
+		lua_xmove(co, L, 1);
+	}
+	if (status != LUA_ERRMEM && lua_type(L, -1) == LUA_TSTRING) {
+		luaL_where(L, 1);
+		lua_insert(L, -2);
+		lua_concat(L, 2);
+	}
+	return lua_error(L);
+}
+
+static int l_coroutine_wrap(lua_State *L)
+{
+	luaL_checktype(L, 1, LUA_TFUNCTION);
+	lua_State *co = lua_newthread(L);
+	lua_pushvalue(L, 1);
+	lua_xmove(L, co, 1);
+	lua_pushvalue(L, lua_upvalueindex(1));
+	lua_insert(L, -2);
+	lua_pushcclosure(L, l_wrapped, 2);
+	return 1;
+}
+
+void l_open_coroutines(lua_State *L)
+{
+	lua_getglobal(L, "coroutine");
+	lua_pushlightuserdata(L, lua_core_of(L));
+	lua_pushcclosure(L, l_coroutine_resume, 1);
+	lua_setfield(L, -2, "resume");
+	lua_pushlightuserdata(L, lua_core_of(L));
+	lua_pushcclosure(L, l_coroutine_wrap, 1);
+	lua_setfield(L, -2, "wrap");
+	lua_pop(L, 1);
 }

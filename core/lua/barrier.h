@@ -1,5 +1,9 @@
 /* Every call from C into Lua goes through here: on a pooled coroutine (so that it may wait), with a traceback, a checked
- * stack height and a time budget. lua_resume and lua_pcall appear in barrier.c only.
+ * stack height, a bound on nested calls, and a budget of time and memory. lua_resume and lua_pcall appear in barrier.c
+ * only.
+ *
+ * A call that runs for more than 5 s of processor time, or makes Lua grow by more than 256 MiB, is ended: every Lua
+ * instruction of it raises an error from then on, so that neither pcall nor coroutines keep it alive.
  *
  *     struct thread *thread = barrier_begin(core, "timer");
  *     push the function and its arguments on thread->L
@@ -11,6 +15,7 @@
 
 #include <lua.h>
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "base/list.h"
 
@@ -24,6 +29,7 @@ struct thread {
 	struct dispatch *dispatch; /* parked, goes on when this ends; NULL for calls nobody waits for */
 	const char *name;          /* what it runs; lives as long as the program */
 	bool is_waiting;
+	bool was_stopped;          /* died in a hook of the debug library, and runs none from then on: not used again */
 	int resume_ref;            /* arguments of native.resume on their way; LUA_NOREF when none */
 };
 
@@ -49,5 +55,11 @@ void barrier_forget_waiting(struct lua_core *core);
 
 /* Interrupts Lua code that has run for seconds without returning (an endless loop in a module). */
 void barrier_start_watchdog(struct lua_core *core);
+
+/* Lua's allocator; ud is the core. Counts, and ends the call that makes Lua grow too much. */
+void *barrier_allocate(void *ud, void *old, size_t old_size, size_t size);
+/* Puts functions in the place of coroutine.resume and coroutine.wrap that tell the core which coroutine runs; else no
+ * endless loop in a module's own coroutine could be interrupted. */
+void l_open_coroutines(lua_State *L);
 
 #endif

@@ -23,9 +23,12 @@ struct lua_core {
 	uint32_t n_free_threads;
 	int exit_code;
 	const char *running;      /* what the innermost barrier call runs, for the log; NULL outside */
-	lua_State *innermost;     /* the coroutine it runs on */
+	lua_State *innermost;     /* the coroutine it began on */
+	lua_State *current;       /* the coroutine that runs now: that one, or one the code made itself */
 	uint64_t call_serial;     /* counts outermost calls, for the watchdog */
-	bool is_commit_hooked;
+	const char *stop_reason;  /* the outermost call has taken too much and is being ended; NULL */
+	size_t memory, memory_max; /* bytes Lua holds, and may hold while a call runs */
+	bool is_overdrawn;        /* memory_max was passed, or would have been */
 };
 
 /* The core of a state; every state we make has one. */
