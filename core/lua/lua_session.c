@@ -107,7 +107,8 @@ static int send_nothing(lua_State *L)
 	return 1;
 }
 
-/* session.send(stanza | text): with a dot, so the session is an upvalue. */
+/* session.send(stanza | text): with a dot, so the session is an upvalue. Past what a module put in its place, for that
+ * calls this one. */
 static int l_send(lua_State *L)
 {
 	struct session *session = l_test_session(L, lua_upvalueindex(1));
@@ -120,10 +121,10 @@ static int l_send(lua_State *L)
 		struct el el;
 		struct stanza *stanza = l_check_stanza(L, 1, &el);
 		if (el_equal(el, stanza_root(stanza))) {
-			sent = session_send(session, stanza);
+			sent = session_send_on(session, stanza);
 		} else {
 			struct stanza *copy = stanza_clone(stanza, el);
-			sent = session_send(session, copy);
+			sent = session_send_on(session, copy);
 			stanza_free(&copy);
 		}
 	}
@@ -337,16 +338,26 @@ static int8_t l_check_priority(lua_State *L, int index)
 	return (int8_t)(priority < -128 ? -128 : priority > 127 ? 127 : priority);
 }
 
-/* A transport that asks Lua: used when a module replaces session.send. */
+/* Pushes a field that a module has set on the session, nil when there is none. Raises nothing. */
+static void push_own_field(lua_State *L, struct session *session, const char *name)
+{
+	l_push_session(L, session);
+	if (lua_getiuservalue(L, -1, 1) == LUA_TTABLE) {
+		lua_pushstring(L, name);
+		lua_rawget(L, -2);
+	} else {
+		lua_pushnil(L);
+	}
+	lua_replace(L, -3);
+	lua_pop(L, 1);
+}
+
+/* Asks the function that a module has set as session.send. */
 static int send_through_lua(struct session *session, const struct stanza *stanza)
 {
 	struct lua_core *core = session->server->lua;
 	struct thread *thread = barrier_begin(core, "session.send");
-	l_push_session(thread->L, session);
-	lua_getiuservalue(thread->L, -1, 1);
-	lua_getfield(thread->L, -1, "send");
-	lua_replace(thread->L, 1);
-	lua_settop(thread->L, 1);
+	push_own_field(thread->L, session, "send");
 	struct stanza *copy = stanza_clone(stanza, stanza_root(stanza));
 	l_push_stanza(thread->L, &copy);
 	enum barrier_result result = barrier_run(core, thread, 1);
@@ -369,22 +380,19 @@ static void close_through_lua(struct session *session, const char *condition, co
 {
 	struct lua_core *core = session->server->lua;
 	struct thread *thread = barrier_begin(core, "session.close");
-	l_push_session(thread->L, session);
-	lua_getiuservalue(thread->L, 1, 1);
-	lua_getfield(thread->L, 2, "close");
-	if (lua_isfunction(thread->L, 3)) {
-		lua_replace(thread->L, 2);
-		lua_settop(thread->L, 2);
-		lua_insert(thread->L, 1);
-		lua_createtable(thread->L, 0, 2);
-		lua_pushstring(thread->L, condition);
-		lua_setfield(thread->L, -2, "condition");
-		lua_pushstring(thread->L, text);
-		lua_setfield(thread->L, -2, "text");
-		if (barrier_run(core, thread, 2) == BARRIER_WAITS)
-			thread = NULL;
+	lua_State *L = thread->L;
+	enum barrier_result result = BARRIER_OK;
+	push_own_field(L, session, "close");
+	if (lua_isfunction(L, 1)) {
+		l_push_session(L, session);
+		lua_createtable(L, 0, 2);
+		lua_pushstring(L, condition);
+		lua_setfield(L, -2, "condition");
+		lua_pushstring(L, text);
+		lua_setfield(L, -2, "text");
+		result = barrier_run(core, thread, 2);
 	}
-	if (thread != NULL)
+	if (result != BARRIER_WAITS)
 		barrier_end(core, thread);
 	session_end(session, condition);
 }
@@ -429,8 +437,9 @@ static int l_session_newindex(lua_State *L)
 		case F_PRESENCE:
 			set_presence(L, session);
 			break; /* the stanza is kept as well */
-		case F_SEND:
-			session->transport = lua_isnil(L, 3) ? session->transport : &lua_transport;
+		case F_SEND: /* a Lua transport has no other send; elsewhere ours is the last of those that wrap it */
+			session->is_send_replaced = session->transport != &lua_transport && lua_isfunction(L, 3)
+						    && lua_tocfunction(L, 3) != l_send;
 			break;
 		default:
 			break;
@@ -642,6 +651,7 @@ void lua_sessions_install(struct lua_core *core)
 {
 	core->server->ops.session_gone = session_gone;
 	core->server->ops.user_gone = user_gone;
+	core->server->ops.send = send_through_lua;
 	core->server->ops.filter = filter;
 	core->server->ops.filter_bytes = filter_bytes;
 }

@@ -38,6 +38,9 @@ struct server_ops {
 	void (*user_gone)(struct user *user);
 	/* Nobody has sent anything for a while: a moment to tidy up a little. True when there is nothing more to tidy. */
 	bool (*quiet)(struct server *server);
+	/* A module has put a function in the place of session.send: it is asked to send, and may call session_send_on.
+	 * Borrows. */
+	int (*send)(struct session *session, const struct stanza *stanza);
 	/* Filters of util.filters on "stanzas/in" and "stanzas/out": may replace *stanza (given back) or drop it (NULL).
 	 * Only called for sessions with has_filters. */
 	void (*filter)(struct session *session, struct stanza **stanza, bool is_out);

@@ -137,6 +137,13 @@ void session_set_available(struct session *session, bool is_available, int8_t pr
 
 int session_send(struct session *session, struct stanza *stanza)
 {
+	if (session->is_send_replaced && !session->is_ended)
+		return session->server->ops.send(session, stanza);
+	return session_send_on(session, stanza);
+}
+
+int session_send_on(struct session *session, const struct stanza *stanza)
+{
 	if (session->is_ended || session->transport == NULL)
 		return -1;
 	if (!session->has_filters)

@@ -59,6 +59,7 @@ struct session {
 	bool is_closing : 1;
 	bool is_ended : 1;
 	bool has_filters : 1, has_byte_filters : 1;
+	bool is_send_replaced : 1; /* server_ops.send comes first */
 	int8_t priority;
 	uint8_t n_parked;        /* dispatches that wait: reading is paused meanwhile */
 	uint32_t bound_order;    /* grows with each bind, for ties in priority */
@@ -87,6 +88,8 @@ void session_set_available(struct session *session, bool is_available, int8_t pr
 
 /* A stanza for the other side; borrows. 0, or -1 when the session cannot take it (closing, queue full). */
 int session_send(struct session *session, struct stanza *stanza);
+/* The same, past server_ops.send: filters, then the transport. */
+int session_send_on(struct session *session, const struct stanza *stanza);
 
 /* Starts the ending; condition and text as in struct transport. Harmless when closing. */
 void session_close(struct session *session, const char *condition, const char *text);
