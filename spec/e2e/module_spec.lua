@@ -1,0 +1,353 @@
+-- Modules of the admin's own: written while the server runs, loaded, changed, reloaded and unloaded with clients
+-- connected; and modules that do harm, which must not become the server's (SECURITY D7, P20).
+
+local lfs = require "lfs"
+local loop = require "spec.support.loop"
+local Server = require "spec.support.server"
+
+local function has_plugins(server)
+	server:configure { config = ("plugin_paths = { %q }"):format(server.folder .. "/plugins") }
+	assert(lfs.mkdir(server.folder .. "/plugins"))
+end
+
+-- A server with an empty folder for plugins.
+local function start(options)
+	options = options or {}
+	options.wait = false
+	local make = Server.run
+	Server.run = function (self)
+		Server.run = make
+		has_plugins(self)
+		self.options.wait = nil
+		return make(self)
+	end
+	local ok, server = pcall(Server.start, options)
+	Server.run = make
+	return ok and server or error(server, 0)
+end
+
+local function write_module(server, name, code)
+	local file <close> = assert(io.open(("%s/plugins/mod_%s.lua"):format(server.folder, name), "w"))
+	assert(file:write(code))
+end
+
+local function shell(server, line)
+	local said, code = server:ctl("shell", line)
+	assert.equal(0, code, said)
+	return said
+end
+
+-- All events of the host and the server with the number of their hooks, as one text.
+local function hooks(server) return shell(server, "debug events localhost") .. shell(server, "debug events") end
+
+describe("A module of twenty lines", function ()
+	local server, romeo, juliet
+
+	local code = [[
+--- Says everything aloud, and tells how much was said.
+local st = require "util.stanza";
+
+local said = 0;
+
+local function shout(event)
+	local body = event.stanza:get_child_text("body");
+	if not body then return; end
+	said = said + 1;
+	event.stanza:remove_children("body");
+	event.stanza:text_tag("body", body:upper());
+end
+
+module:hook("pre-message/bare", shout);
+module:hook("iq-get/host/urn:example:shout:count", function (event)
+	event.origin.send(st.reply(event.stanza):text_tag("count", ("%d"):format(said), { xmlns = "urn:example:shout" }));
+	return true;
+end);
+function module.save() return { said = said }; end
+function module.restore(state) said = state.said; end
+]]
+	local count = "<iq type='get' to='localhost'><count xmlns='urn:example:shout'/></iq>"
+
+	setup(function () server = start { } end)
+	teardown(function () server:stop() end)
+	before_each(function ()
+		romeo = server:person("romeo", { resource = "orchard" })
+		juliet = server:person "juliet"
+		write_module(server, "shout", code)
+	end)
+	after_each(function ()
+		server:ctl("shell", "module unload shout localhost")
+		server:forget_clients()
+	end)
+
+	local function says(text)
+		romeo:sends(("<message to='juliet@localhost' type='chat'><body>%s</body></message>"):format(text))
+		return juliet:awaits("<message from='romeo@localhost/orchard'/>"):child("body"):text()
+	end
+
+	it("changes what the server does once it is loaded, for those who are connected", function ()
+		assert.equal("hello", says "hello")
+		assert.equal("error", romeo:asks(count).attr.type)
+		shell(server, "module load shout localhost")
+		assert.equal("HELLO", says "hello")
+		assert.equal("1", romeo:asks(count):child():text())
+	end)
+
+	it("does the new thing after an edit and a reload, and remembers what it knew", function ()
+		shell(server, "module load shout localhost")
+		assert.equal("ONE", says "one")
+		write_module(server, "shout", (code:gsub("body:upper%(%)", 'body:upper() .. "!"')))
+		assert.equal("TWO", says "two") -- an edit alone does nothing
+		shell(server, "module reload shout localhost")
+		assert.equal("THREE!", says "three")
+		assert.equal("3", romeo:asks(count):child():text())
+	end)
+
+	it("goes on with its old code when the new one does not compile", function ()
+		server:expects_error "mod_shout"
+		shell(server, "module load shout localhost")
+		assert.equal("ONE", says "one")
+		write_module(server, "shout", code .. "\nend\n")
+		local said, exit = server:ctl("shell", "module reload shout localhost")
+		assert.equal(1, exit)
+		assert.matches("mod_shout.lua:%d+:", said)
+		assert.equal("TWO", says "two")
+		assert.equal("2", romeo:asks(count):child():text())
+	end)
+
+	it("goes on with its old code when the new one dies as it starts", function ()
+		server:expects_error "mod_shout"
+		shell(server, "module load shout localhost")
+		assert.equal("ONE", says "one")
+		write_module(server, "shout", code .. "\nerror 'not today'\n")
+		local said, exit = server:ctl("shell", "module reload shout localhost")
+		assert.equal(1, exit)
+		assert.matches("not today", said)
+		assert.equal("TWO", says "two")
+	end)
+
+	it("leaves nothing behind when it is unloaded", function ()
+		local before = hooks(server)
+		shell(server, "module load shout localhost")
+		assert.not_equal(before, hooks(server))
+		assert.equal("HELLO", says "hello")
+		shell(server, "module unload shout localhost")
+		assert.equal(before, hooks(server))
+		assert.equal("hello", says "hello")
+		assert.equal("error", romeo:asks(count).attr.type)
+	end)
+
+	it("is reloaded a hundred times without a hook too many", function ()
+		shell(server, "module load shout localhost")
+		local before = hooks(server)
+		shell(server, "> for _ = 1, 100 do assert(require 'core.modulemanager'.reload('localhost', 'shout')) end")
+		assert.equal(before, hooks(server))
+		assert.equal("HELLO", says "hello")
+	end)
+end)
+
+describe("A module that does harm", function ()
+	local server, romeo, canary
+	local question = "<iq type='get' to='localhost'><do xmlns='urn:example:harm'/></iq>"
+
+	setup(function ()
+		server = start { }
+		server:expects_error "mod_harm.lua"
+	end)
+	teardown(function () server:stop() end)
+	before_each(function ()
+		romeo = server:person "romeo"
+		canary = server:person "canary"
+	end)
+	after_each(function ()
+		server:ctl("shell", "module unload harm localhost")
+		server:forget_clients()
+	end)
+
+	local function answering(body)
+		return ("local st = require 'util.stanza'\n"
+			.. "module:hook('iq-get/host/urn:example:harm:do', function (event)\n%s\nend)\n"):format(body)
+	end
+
+	local function load_harm(code)
+		write_module(server, "harm", code)
+		shell(server, "module load harm localhost")
+	end
+
+	-- It goes wrong for the one who asked, and for nobody else.
+	local function is_contained(body, seconds)
+		load_harm(answering(body))
+		local from = server:log_position()
+		local deadline = loop.deadline_seconds
+		loop.deadline_seconds = seconds or deadline
+		local ok, reply = pcall(romeo.asks, romeo, question)
+		loop.deadline_seconds = deadline
+		assert.is_true(ok, reply)
+		assert.equal("error", reply.attr.type)
+		assert.is_truthy(reply:child("error"):child "internal-server-error", tostring(reply))
+		server:awaits_log("mod_harm.lua:", from)
+		romeo:settles()
+		canary:settles()
+		assert.is_true(server:is_running())
+	end
+
+	local harm = {
+		{ "raises an error", "error 'boom'" },
+		{ "raises an object without text", "error {}" },
+		{ "raises nothing at all", "error()" },
+		{ "raises an object that raises when it is told",
+			"error(setmetatable({}, { __tostring = function () error 'again' end }))", unnamed = true },
+		{ "indexes what is not there", "return event.stanza:get_child('no', 'such').attr.x" },
+		{ "calls itself without end", "local function f() return 1 + f() end f()" },
+		{ "waits in a coroutine of its own", [[
+			coroutine.wrap(function () require 'util.async'.wait_for(require 'util.promise'.new(function () end)) end)()
+		]] },
+	}
+	for _, case in ipairs(harm) do
+		it("and " .. case[1] .. " is stopped", function ()
+			if case.unnamed then
+				server:expects_error "cannot be told"
+				load_harm(answering(case[2]))
+				assert.is_truthy(romeo:asks(question):child("error"):child "internal-server-error")
+				canary:settles()
+			else
+				is_contained(case[2])
+			end
+		end)
+	end
+
+	local endless = {
+		{ "never ends", "while true do end" },
+		{ "never ends and catches what would stop it", "while true do pcall(function () while true do end end) end" },
+		{ "never ends in coroutines", [[
+			while true do coroutine.resume(coroutine.create(function () while true do end end)) end
+		]] },
+	}
+	for _, case in ipairs(endless) do
+		it("and " .. case[1] .. " is stopped after five seconds of the processor", function ()
+			is_contained(case[2], 60)
+		end)
+	end
+
+	local greedy = {
+		{ "fills a table without end", "local t = {} for i = 1, math.huge do t[i] = { i } end" },
+		{ "fills a table and catches what would stop it", [[
+			local t = {}
+			while true do pcall(function () for i = 1, math.huge do t[#t + 1] = ('%d'):rep(100):format(i) end end) end
+		]] },
+		{ "makes a text of a terabyte", "local s = ('x'):rep(2^40)" },
+		{ "doubles a text without end", "local s = 'x' while true do s = s .. s end" },
+		{ "fills memory from coroutines", [[
+			local t = {}
+			while true do coroutine.wrap(function () for i = 1, 1000 do t[#t + 1] = { i } end end)() end
+		]] },
+		{ "makes stanzas without end", [[
+			local t = {}
+			for i = 1, math.huge do t[i] = st.message({ id = 'x' }, ('y'):rep(1000)) end
+		]] },
+	}
+	for _, case in ipairs(greedy) do
+		it("and " .. case[1] .. " is stopped, and its memory is given back", function ()
+			local before = server:memory()
+			is_contained(case[2], 60)
+			if not (os.getenv "COUPLET_BUILD" or ""):find "asan" then
+				assert.is_true(server:memory() - before < 24 * 1024, server:memory() - before .. " KiB")
+			end
+		end)
+	end
+
+	it("and answers a message with a message to itself is stopped", function ()
+		load_harm [[
+			module:hook("message/bare", function (event)
+				local copy = require "util.stanza".clone(event.stanza)
+				module:send(copy)
+			end, 10)
+		]]
+		local from = server:log_position()
+		romeo:sends "<message to='canary@localhost' type='chat'><body>ping</body></message>"
+		romeo:settles()
+		server:awaits_log("mod_harm.lua:", from)
+		canary:settles()
+		assert.is_true(server:is_running())
+	end)
+
+	it("and hooks an event again and again is told when it is too much", function ()
+		load_harm(answering "for _ = 1, 10000 do module:hook('some/event', function () end) end")
+		assert.is_truthy(romeo:asks(question):child("error"):child "internal-server-error")
+		canary:settles()
+	end)
+
+	it("and hooks ever new events is told when it is too much", function ()
+		load_harm(answering "for i = 1, 100000 do module:hook('some/event/' .. i, function () end) end")
+		assert.is_truthy(romeo:asks(question):child("error"):child "internal-server-error")
+		canary:settles()
+		shell(server, "module unload harm localhost")
+		assert.not_matches("some/event", hooks(server))
+	end)
+
+	it("may ask many questions of its own, one after the other", function ()
+		load_harm(answering [[
+			for i = 1, 100000 do
+				local function f() end
+				module:hook('iq-result/host/' .. i, f)
+				module:unhook('iq-result/host/' .. i, f)
+			end
+			event.origin.send(st.reply(event.stanza))
+			return true
+		]])
+		assert.equal("result", romeo:asks(question).attr.type)
+	end)
+
+	it("and raises in a timer does so alone", function ()
+		load_harm "module:add_timer(0, function () error 'too late' end)"
+		server:awaits_log "too late"
+		romeo:settles()
+		canary:settles()
+	end)
+
+	it("and never ends in a timer is stopped", function ()
+		load_harm "module:add_timer(0, function () while true do end end)"
+		local deadline = loop.deadline_seconds
+		loop.deadline_seconds = 60
+		server:awaits_log "interrupted"
+		romeo:settles()
+		canary:settles()
+		loop.deadline_seconds = deadline
+	end)
+
+	it("and raises as it is loaded is not there", function ()
+		local before = hooks(server)
+		write_module(server, "harm", "module:hook('message/bare', function () end)\nerror 'not like this'")
+		local said, code = server:ctl("shell", "module load harm localhost")
+		assert.equal(1, code)
+		assert.matches("not like this", said)
+		assert.equal(before, hooks(server))
+	end)
+
+	it("and raises as it is unloaded goes all the same", function ()
+		server:expects_error "module.unload failed"
+		local before = hooks(server)
+		load_harm "module:hook('message/bare', function () end)\nfunction module.unload() error 'never' end"
+		shell(server, "module unload harm localhost")
+		assert.equal(before, hooks(server))
+	end)
+
+	it("and puts a function of its own in the place of session.send can still call the old one", function ()
+		load_harm [[
+			module:hook("resource-bind", function (event)
+				local session = event.session
+				local send = session.send
+				function session.send(stanza)
+					if stanza.attr.id == "marked" then stanza.attr.by = "harm" end
+					return send(stanza)
+				end
+			end)
+		]]
+		local late = server:person("romeo", { resource = "late" })
+		canary:sends(("<message to='%s' id='marked'><body>1</body></message>"):format(late.jid))
+		late:awaits "<message by='harm'><body>1</body></message>"
+		late:settles()
+		canary:sends(("<message to='%s' id='other'><body>2</body></message>"):format(late.jid))
+		assert.is_nil(late:awaits("<message id='other'/>").attr.by)
+		late:leaves()
+	end)
+end)
