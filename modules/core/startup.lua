@@ -471,6 +471,7 @@ local function hook_signals()
 			require "prosody.core.certmanager".reload()
 		end
 	end)
+	return true
 end
 
 -- The beginning
@@ -539,15 +540,14 @@ local function start(options)
 	local binds_first = has_privileged_port()
 	for _, step in ipairs {
 		check_root, set_umask, not binds_first and drop_privileges or pass, make_data_directory,
-		check_data_directory, check_pidfile, load_managers, bring_up, binds_first and drop_privileges or pass,
-		check_data_directory, daemonize, write_pidfile,
+		check_data_directory, check_pidfile, load_managers, hook_signals, bring_up,
+		binds_first and drop_privileges or pass, check_data_directory, daemonize, write_pidfile,
 	} do
 		local ok, err = step(options)
 		if not ok then
 			return nil, err
 		end
 	end
-	hook_signals()
 	prosody.events.fire_event("server-starting")
 	prosody.events.fire_event("server-started")
 	return true
