@@ -211,7 +211,7 @@ help:
 
 # ---- fuzzing: all of core as an archive, so that a target links only what it touches ----
 
-FUZZ_FLAGS = -std=gnu11 -D_GNU_SOURCE= -Icore $(LIB_CFLAGS) -DCOUPLET_TEST -O1 -g -fno-omit-frame-pointer -MMD -MP
+FUZZ_FLAGS = -std=gnu11 -D_GNU_SOURCE= -Icore $(LIB_CFLAGS) $(PATHS) -DCOUPLET_TEST -O1 -g -fno-omit-frame-pointer -MMD -MP
 build/fuzz/obj/%.o: core/%.c build/config.mk
 	@mkdir -p $(@D)
 	$(call say,CC,"$< (fuzz)") clang $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link,address,undefined -c -o $@ $<
