@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "lua/barrier.h"
 #include "lua/core.h"
+#include "main/notify.h"
 #include "net/loop.h"
 #include "xmpp/server.h"
 
@@ -65,7 +66,9 @@ int main(int argc, char **argv)
 		if (code == 0) {
 			barrier_start_watchdog(core);
 			mem_trim();
+			notify_ready(loop);
 			loop_run(loop);
+			notify_stopping();
 			code = core->exit_code;
 		} else if (code > 0) {
 			code--;
