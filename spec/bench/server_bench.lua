@@ -4,7 +4,7 @@
 -- (spec/bench/load.c). Prosody runs as shipped, with its generational collector, and with 2,000 idle sessions beside the
 -- ones that chat; so does ours. Ratios are what counts: the machine's speed drifts.
 --
--- Usage: lua5.4 spec/bench/server.lua [chat|idle|login|start ...]
+-- Usage: make bench BENCH=server, or lua5.4 spec/bench/server_bench.lua [chat|idle|login|start ...]
 
 local socket = require "socket";
 
