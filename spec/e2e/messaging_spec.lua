@@ -102,8 +102,10 @@ describe("A message", function()
 		before_each(function()
 			tomb = server:person("juliet", { resource = "tomb", appears = false })
 			tomb:appears "<priority>5</priority>"
-			juliet:forgets()
-			tomb:forgets()
+			for _, one in ipairs { juliet, tomb } do
+				one:settles()
+				one:forgets()
+			end
 		end)
 
 		it("reaches the one with the highest priority (8.5.2.1.1)", function()
@@ -125,9 +127,10 @@ describe("A message", function()
 
 		it("never reaches one with a negative priority by the bare JID", function()
 			juliet:sends "<presence><priority>-1</priority></presence>"
-			juliet:settles()
-			juliet:forgets()
-			tomb:forgets()
+			for _, one in ipairs { juliet, tomb } do
+				one:settles()
+				one:forgets()
+			end
 			for _, kind in ipairs { "chat", "headline", "normal" } do
 				romeo:sends(("<message to='juliet@localhost' type='%s'><body>hi</body></message>"):format(kind))
 				tomb:receives(("<message type='%s'/>"):format(kind))

@@ -75,7 +75,7 @@ describe("SASL", function()
 
 	it("does not let in over another channel", function()
 		local client = stranger(server, { user = "romeo" })
-		local ok, condition = client:authenticates(plus_of(client), { binding_data = ("x"):rep(32) })
+		local ok, condition = client:authenticates((plus_of(client)), { binding_data = ("x"):rep(32) })
 		assert.is_nil(ok)
 		assert.equal("not-authorized", condition)
 	end)

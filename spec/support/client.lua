@@ -62,6 +62,7 @@ function client:connect()
 	sock:setoption("tcp-nodelay", true)
 	if options.from_ip then assert(sock:bind(options.from_ip, 0)) end
 	if options.receive_buffer then sock:setoption("recv-buffer-size", options.receive_buffer) end
+	if options.send_buffer then sock:setoption("send-buffer-size", options.send_buffer) end
 	self.socket = sock
 	local ok, why = sock:connect(options.ip or "127.0.0.1", options.port)
 	if not ok and why ~= "timeout" and why ~= "Operation already in progress" then

@@ -122,6 +122,7 @@ function server:run()
 		or { self:command "couplet", "-F", "-c", self.config }
 	local env = { ASAN_OPTIONS = "exitcode=99:abort_on_error=0:detect_leaks=1" }
 	for name, value in pairs(self.options.env or {}) do env[name] = value end
+	self.told_to_end, self.output_ended = false, false
 	self.process = process.spawn(argv, { cwd = lfs.currentdir(), env = env, max_fds = self.options.max_fds })
 	loop.watch(self.process, function() self:read() end)
 	if self.options.wait ~= false then self:await_ready() end
@@ -249,13 +250,32 @@ function server:forget_clients()
 	self.clients = {}
 end
 
---- Numbers from the server's inside, such as { c2s = 2, stanzas = 0, timers = 5 }: what is alive now.
+-- Asked through the admin's shell, which evaluates what follows ">".
+local LIVE = [[> (function(counts) return ("sessions=%d stanzas=%d"):format(counts.sessions, counts.live_stanzas) end)
+	(require "couplet.native".counts())]]
+
+--- What is alive in the server now: { sessions = (one of each host included), stanzas = }.
 function server:live()
-	local said, code = self:ctl("shell", "stats:live()")
-	if code ~= 0 then error("stats:live(): " .. said, 2) end
-	local counts = {}
-	for name, n in said:gmatch "([%w_]+)%s*[=:]%s*(%d+)" do counts[name] = tonumber(n) end
-	return counts
+	local said, code = self:ctl("shell", (LIVE:gsub("%s+", " ")))
+	local sessions, stanzas = said:match "sessions=(%d+) stanzas=(%d+)"
+	if code ~= 0 or not sessions then error("the shell says: " .. said, 2) end
+	return { sessions = tonumber(sessions), stanzas = tonumber(stanzas) }
+end
+
+--- So many clients are left: soon no more sessions than theirs are alive. With none asserted before every good end.
+function server:is_alone_with(clients)
+	local _, hosts = ("\n" .. configuration(self)):gsub("\n%s*%a+ost \"", "")
+	local _, components = ("\n" .. configuration(self)):gsub("\n%s*Component \"", "")
+	local deadline = loop.now() + loop.deadline_seconds
+	while true do
+		local live = self:live()
+		local sessions = live.sessions - hosts - components
+		if sessions <= clients and live.stanzas == 0 then return end
+		if loop.now() > deadline then
+			error(("left alive: %d sessions, %d stanzas"):format(sessions, live.stanzas), 2)
+		end
+		loop.turn(0.02) -- the end of a connection is seen by the server a turn later
+	end
 end
 
 --- Resident memory in KiB.
@@ -278,9 +298,19 @@ function server:open_files()
 	return n - 2
 end
 
+function server:has(module)
+	for _, name in ipairs(self.modules) do
+		if name == module then return true end
+	end
+	return false
+end
+
 function server:is_running() return not self.process:wait(0) end
 
-function server:signal(number) return self.process:kill(number) end
+function server:signal(number)
+	if number ~= 1 then self.told_to_end = true end
+	return self.process:kill(number)
+end
 
 --- Reads its configuration again and waits until the log says so.
 function server:reload()
@@ -303,7 +333,6 @@ end
 function server:kill9()
 	self:signal(9)
 	awaits_exit(self)
-	self.output_ended = false
 	self:forget_clients()
 end
 
@@ -311,7 +340,6 @@ end
 function server:restart()
 	self:ends()
 	self:forget_clients()
-	self.output_ended = false
 	self:run()
 end
 
@@ -337,7 +365,10 @@ end
 --- Ends it and removes its folder. The log stays when the run was not good.
 function server:stop()
 	self:forget_clients()
-	local ok, why = pcall(self.ends, self)
+	local ok, why = pcall(function()
+		if self.program == "couplet" and not self.told_to_end and self:has "admin_shell" then self:is_alone_with(0) end
+		self:ends()
+	end)
 	loop.forget(self.process)
 	if not ok then
 		lfs.mkdir(build .. "/logs")

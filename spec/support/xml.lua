@@ -142,7 +142,7 @@ function xml.stream(on)
 	return {
 		feed = function(bytes)
 			rest = rest .. bytes
-			local last = rest:match ".*()>"
+			local last = rest:match "^.*()>"
 			if not last then return true end
 			local ready = rest:sub(1, last)
 			rest = rest:sub(last + 1)
