@@ -39,7 +39,7 @@ struct thread *barrier_begin(struct lua_core *core, const char *name)
 		thread->resume_ref = LUA_NOREF;
 	}
 	thread->name = name;
-	thread->dispatch = NULL;
+	thread->go_on = NULL;
 	return thread;
 }
 
@@ -256,16 +256,17 @@ int l_wait(lua_State *L)
 	return lua_yield(L, 0);
 }
 
-/* The thread's call has ended or waits again: its dispatch goes on. */
-static void continue_dispatch(struct lua_core *core, struct thread *thread, enum barrier_result result)
+/* The thread's call has ended: what was parked for it goes on. */
+static void end_waiting(struct lua_core *core, struct thread *thread, enum barrier_result result)
 {
-	struct dispatch *dispatch = thread->dispatch;
+	go_on_fn *go_on = thread->go_on;
+	void *ctx = thread->go_on_ctx;
 	enum bus_result answer = BUS_FAILED;
 	if (result == BARRIER_OK)
 		answer = lua_gettop(thread->L) == 0 || lua_isnil(thread->L, 1) ? BUS_PASS : BUS_HANDLED;
 	barrier_end(core, thread);
-	if (dispatch != NULL)
-		router_resume(dispatch, answer);
+	if (go_on != NULL)
+		go_on(ctx, answer);
 }
 
 static void resume_now(void *ctx)
@@ -284,7 +285,7 @@ static void resume_now(void *ctx)
 	lua_remove(thread->L, table);
 	enum barrier_result result = barrier_run(core, thread, n);
 	if (result != BARRIER_WAITS)
-		continue_dispatch(core, thread, result);
+		end_waiting(core, thread, result);
 }
 
 /* native.resume(thread, ...): in the next turn. False when that thread does not wait. */

@@ -18,15 +18,16 @@
 #include <stddef.h>
 
 #include "base/list.h"
+#include "xmpp/server.h"
 
-struct dispatch;
 struct lua_core;
 
 struct thread {
 	lua_State *L;
 	int ref;                   /* anchors L in the registry */
 	struct list link;          /* core.free_threads while unused */
-	struct dispatch *dispatch; /* parked, goes on when this ends; NULL for calls nobody waits for */
+	go_on_fn *go_on;           /* what was parked goes on when this ends; NULL for calls nobody waits for */
+	void *go_on_ctx;
 	const char *name;          /* what it runs; lives as long as the program */
 	bool is_waiting;
 	bool was_stopped;          /* died in a hook of the debug library, and runs none from then on: not used again */

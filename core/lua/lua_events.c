@@ -100,23 +100,24 @@ static const char *hook_name(const struct firing *firing)
 	return firing->event != NULL ? event_name(firing->event).ptr : "event";
 }
 
-static enum bus_result run_hook(void *ctx, struct firing *firing)
+/* Pushes the event's table: what all its handlers are given. */
+static void push_event(lua_State *L, const struct firing *firing)
 {
-	struct lua_hook *hook = ctx;
-	struct lua_core *core = hook->core;
-	struct thread *thread = barrier_begin(core, hook_name(firing));
-	lua_rawgeti(thread->L, LUA_REGISTRYINDEX, hook->fn_ref);
-	struct dispatch *dispatch = NULL;
-	if (*(enum data_kind *)firing->data == DATA_DISPATCH) {
-		dispatch = firing->data;
-		l_push_dispatch(thread->L, dispatch);
-	} else {
-		l_push_session_event(thread->L, firing->data);
-	}
-	enum barrier_result ran = barrier_run(core, thread, 1);
+	if (*(enum data_kind *)firing->data == DATA_DISPATCH)
+		l_push_dispatch(L, firing->data);
+	else
+		l_push_session_event(L, firing->data);
+}
+
+/* Runs the function on the thread, with n_args arguments, as a hook of the firing. */
+static enum bus_result run_as_hook(struct lua_core *core, struct thread *thread, int n_args, struct firing *firing)
+{
+	enum barrier_result ran = barrier_run(core, thread, n_args);
 	if (ran == BARRIER_WAITS) {
-		if (dispatch != NULL)
-			dispatch->waiter = thread;
+		if (*(enum data_kind *)firing->data == DATA_DISPATCH)
+			((struct dispatch *)firing->data)->waiter = thread;
+		else
+			((struct session_event *)firing->data)->waiter = thread;
 		return BUS_WAIT;
 	}
 	enum bus_result result = BUS_FAILED;
@@ -126,6 +127,15 @@ static enum bus_result run_hook(void *ctx, struct firing *firing)
 	return result;
 }
 
+static enum bus_result run_hook(void *ctx, struct firing *firing)
+{
+	struct lua_hook *hook = ctx;
+	struct thread *thread = barrier_begin(hook->core, hook_name(firing));
+	lua_rawgeti(thread->L, LUA_REGISTRYINDEX, hook->fn_ref);
+	push_event(thread->L, firing);
+	return run_as_hook(hook->core, thread, 1, firing);
+}
+
 static void release_hook(void *ctx)
 {
 	struct lua_hook *hook = ctx;
@@ -133,7 +143,12 @@ static void release_hook(void *ctx)
 	mem_free(hook);
 }
 
-static void parked(void *waiter, struct dispatch *dispatch) { ((struct thread *)waiter)->dispatch = dispatch; }
+static void parked(void *waiter, go_on_fn *go_on, void *ctx)
+{
+	struct thread *thread = waiter;
+	thread->go_on = go_on;
+	thread->go_on_ctx = ctx;
+}
 
 void lua_events_install(struct lua_core *core)
 {
@@ -354,29 +369,12 @@ struct wrapped {
 static enum bus_result run_wrapped(void *ctx, struct firing *firing)
 {
 	struct wrapped *wrapped = ctx;
-	struct lua_core *core = wrapped->core;
-	struct thread *thread = barrier_begin(core, hook_name(firing));
+	struct thread *thread = barrier_begin(wrapped->core, hook_name(firing));
 	lua_rawgeti(thread->L, LUA_REGISTRYINDEX, wrapped->fire_ref);
 	l_push_slice(thread->L, event_name(firing->event));
-	struct dispatch *dispatch = NULL;
-	if (*(enum data_kind *)firing->data == DATA_DISPATCH) {
-		dispatch = firing->data;
-		l_push_dispatch(thread->L, dispatch);
-	} else {
-		l_push_session_event(thread->L, firing->data);
-	}
+	push_event(thread->L, firing);
 	firing->next = UINT32_MAX; /* the others have been run by fire_event */
-	enum barrier_result ran = barrier_run(core, thread, 2);
-	if (ran == BARRIER_WAITS) {
-		if (dispatch != NULL)
-			dispatch->waiter = thread;
-		return BUS_WAIT;
-	}
-	enum bus_result result = BUS_FAILED;
-	if (ran == BARRIER_OK)
-		result = lua_gettop(thread->L) == 0 || lua_isnil(thread->L, 1) ? BUS_PASS : BUS_HANDLED;
-	barrier_end(core, thread);
-	return result;
+	return run_as_hook(wrapped->core, thread, 2, firing);
 }
 
 static void release_wrapped(void *ctx)

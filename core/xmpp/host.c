@@ -6,6 +6,7 @@
 #include "base/buf.h"
 #include "base/mem.h"
 #include "bus/bus.h"
+#include "xmpp/router.h"
 #include "xmpp/server.h"
 #include "xmpp/session.h"
 
@@ -41,6 +42,7 @@ struct host *host_new(struct server *server, struct slice name, struct bus *bus)
 	host->name_len = (uint32_t)name.len;
 	memcpy(host->name, name.ptr, name.len);
 	hash_init(&host->users, USERS_MAX);
+	list_init(&host->ended_link);
 	find_events(host);
 	host->self = session_new(server, SESSION_HOST);
 	host->self->host = host;
@@ -48,16 +50,33 @@ struct host *host_new(struct server *server, struct slice name, struct bus *bus)
 	return host;
 }
 
-void host_free(struct host **host)
+void host_free(struct host **where)
 {
-	if (*host == NULL)
+	struct host *host = *where;
+	if (host == NULL)
 		return;
-	assert((*host)->users.count == 0);
-	hash_remove(&(*host)->server->hosts, host_name(*host));
-	session_end((*host)->self, "host removed");
-	hash_done(&(*host)->users);
-	mem_free(*host);
-	*host = NULL;
+	assert(host->users.count == 0);
+	hash_remove(&host->server->hosts, host_name(host));
+	router_abandon(host->server, host);
+	session_end(host->self, "host removed");
+	/* The bus is not ours, and may go before us. */
+	memset(host->before, 0, sizeof(host->before));
+	memset(host->on, 0, sizeof(host->on));
+	host->bus = NULL;
+	host->route_remote = host->offline = host->features = NULL;
+	list_add_last(&host->server->ended_hosts, &host->ended_link);
+	*where = NULL;
+}
+
+void host_free_ended(struct server *server)
+{
+	struct host *host, *after;
+	list_each(host, after, &server->ended_hosts, ended_link)
+	{
+		list_remove(&host->ended_link);
+		hash_done(&host->users);
+		mem_free(host);
+	}
 }
 
 struct slice host_name(const struct host *host) { return slice_of(host->name, host->name_len); }

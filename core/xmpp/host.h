@@ -29,6 +29,7 @@ struct host {
 	struct event *on[STANZA_NAMES][TARGETS];     /* message/bare ... */
 	struct event *route_remote, *offline, *features;
 	struct session *self; /* the host as an origin: what modules send has this as its sender */
+	struct list ended_link; /* server.ended_hosts */
 	bool is_component;
 	int lua_ref;          /* core/lua's: the host's table */
 	uint32_t name_len;
@@ -46,8 +47,11 @@ struct user {
 
 /* name must be prepared and new. bus is kept (its owner is core/lua, or the host's when NULL is passed). */
 struct host *host_new(struct server *server, struct slice name, struct bus *bus);
-/* Sessions of the host must be gone. Leaves NULL behind. */
+/* Sessions of the host must be gone. What waits on it is given up. It is not found any more; its memory goes at the end of
+ * the turn, for it may be one of its own hooks that ends it. Leaves NULL behind. */
 void host_free(struct host **host);
+/* At the turn's end: frees the hosts that ended in it. */
+void host_free_ended(struct server *server);
 struct slice host_name(const struct host *host);
 
 /* NULL when nobody is online under that name. */

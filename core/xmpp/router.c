@@ -80,22 +80,26 @@ static bool is_known_presence_type(struct slice type)
 	return false;
 }
 
-/* Parses an address into memory of the dispatch, so that hooks may change the stanza. False when it is no JID. */
-static bool keep_jid(struct slice text, char into[JID_MAX], struct jid *jid_r)
+/* Moves the parts of a JID into memory of the dispatch. */
+static void keep_parts(struct jid *jid, char into[JID_MAX])
 {
-	char scratch[JID_MAX];
-	struct jid jid;
-	if (!jid_parse(text, scratch, &jid))
-		return false;
 	char *at = into;
-	struct slice *parts[] = { &jid.node, &jid.host, &jid.resource };
+	struct slice *parts[] = { &jid->node, &jid->host, &jid->resource };
 	for (int i = 0; i < 3; i++) {
 		if (parts[i]->len > 0)
 			memcpy(at, parts[i]->ptr, parts[i]->len);
 		parts[i]->ptr = at;
 		at += parts[i]->len;
 	}
-	*jid_r = jid;
+}
+
+/* Parses an address into memory of the dispatch, so that hooks may change the stanza. False when it is no JID. */
+static bool keep_jid(struct slice text, char into[JID_MAX], struct jid *jid_r)
+{
+	char scratch[JID_MAX];
+	if (!jid_parse(text, scratch, jid_r))
+		return false;
+	keep_parts(jid_r, into);
 	return true;
 }
 
@@ -143,7 +147,9 @@ static bool address(struct dispatch *dispatch)
 static void start(struct dispatch *dispatch, struct session *origin, struct stanza **stanza, enum stanza_kind kind)
 {
 	dispatch->data_kind = DATA_DISPATCH;
+	list_init(&dispatch->parked_link);
 	dispatch->is_parked = false;
+	dispatch->from_text = NULL;
 	dispatch->depth = dispatch->n_events = 0;
 	dispatch->env.origin = origin;
 	dispatch->env.stanza = *stanza;
@@ -213,6 +219,20 @@ static void leave_unanswered(struct dispatch *dispatch)
 
 /* ---- running ---- */
 
+/* Reading from a session stops while a firing of it waits. */
+static void pause(struct session *session)
+{
+	if (session->n_parked++ == 0)
+		stream_pause(session);
+}
+
+static void unpause(struct server *server, struct session_id id)
+{
+	struct session *session = server_session(server, id);
+	if (session != NULL && --session->n_parked == 0)
+		stream_resume(session);
+}
+
 static void end_dispatch(struct dispatch *dispatch)
 {
 	while (dispatch->depth > 0)
@@ -223,31 +243,39 @@ static void end_dispatch(struct dispatch *dispatch)
 	stanza_free(&dispatch->env.stanza);
 	if (!dispatch->is_parked)
 		return;
-	struct session *origin = server_session(server, dispatch->origin_id);
-	if (origin != NULL && --origin->n_parked == 0)
-		stream_resume(origin);
+	struct session_id origin_id = dispatch->origin_id;
+	list_remove(&dispatch->parked_link);
+	mem_free(dispatch->from_text);
 	mem_free(dispatch);
+	unpause(server, origin_id);
 }
 
-/* Moves the dispatch to the heap, where it waits; its session reads on when it has ended. */
+static void resume(void *ctx, enum bus_result result);
+
+/* Moves the dispatch to the heap, where it waits; its session reads on when it has ended. What it knows of others is
+ * copied: sessions may go meanwhile. */
 static void park(struct dispatch *dispatch)
 {
 	struct dispatch *heap = dispatch;
+	if (dispatch->host->bus == NULL) { /* the hook ended its own host before it waited */
+		dispatch->host->server->ops.parked(dispatch->waiter, NULL, NULL);
+		end_dispatch(dispatch);
+		return;
+	}
 	if (!dispatch->is_parked) {
 		heap = mem_new(sizeof(*heap));
 		*heap = *dispatch;
 		heap->is_parked = true;
-		struct slice *parts[] = { &heap->env.to.node, &heap->env.to.host, &heap->env.to.resource };
-		for (int i = 0; i < 3; i++) {
-			if (parts[i]->ptr >= dispatch->to_text && parts[i]->ptr < dispatch->to_text + JID_MAX)
-				parts[i]->ptr = heap->to_text + (parts[i]->ptr - dispatch->to_text);
-		}
+		keep_parts(&heap->env.to, heap->to_text);
+		heap->from_text = mem_new(JID_MAX);
+		keep_parts(&heap->env.from, heap->from_text);
 		for (unsigned i = 0; i < heap->depth; i++)
 			heap->firings[i].data = heap;
-		if (heap->env.origin->n_parked++ == 0)
-			stream_pause(heap->env.origin);
+		list_init(&heap->parked_link);
+		list_add_last(&heap->host->server->parked, &heap->parked_link);
+		pause(heap->env.origin);
 	}
-	heap->host->server->ops.parked(heap->waiter, heap);
+	heap->host->server->ops.parked(heap->waiter, resume, heap);
 }
 
 /* Runs what is on the stack of firings until it is empty, somebody answers, or somebody waits. */
@@ -313,21 +341,43 @@ static bool run(struct dispatch *dispatch, enum bus_result result)
 	return result != BUS_PASS;
 }
 
-void router_resume(struct dispatch *dispatch, enum bus_result result)
+/* The waiting hook of a parked dispatch ended with `result`. */
+static void resume(void *ctx, enum bus_result result)
 {
+	struct dispatch *dispatch = ctx;
 	assert(dispatch->is_parked);
 	struct session *origin = server_session(dispatch->host->server, dispatch->origin_id);
 	dispatch->env.origin = origin != NULL ? origin : dispatch->host->self;
 	dispatch->waiter = NULL;
-	if (result != BUS_WAIT) {
-		/* The hook that waited has ended: its firing is the topmost one. */
-		result = bus_continue(&dispatch->firings[dispatch->depth - 1], result);
-		if (result != BUS_WAIT && result != BUS_DESCEND)
-			dispatch->depth--;
-		if (result == BUS_PASS || result == BUS_DESCEND)
-			result = run_firings(dispatch, result);
-	}
+	/* The hook that waited has ended: its firing is the topmost one. */
+	result = bus_continue(&dispatch->firings[dispatch->depth - 1], result);
+	if (result != BUS_WAIT && result != BUS_DESCEND)
+		dispatch->depth--;
+	if (result == BUS_PASS || result == BUS_DESCEND)
+		result = run_firings(dispatch, result);
 	run(dispatch, result);
+}
+
+static void abandon_events(struct server *server, const struct host *host);
+
+void router_abandon(struct server *server, const struct host *host)
+{
+	/* Sessions go on reading as soon as they may, so the list is looked through anew each time. */
+	struct dispatch *dispatch, *after;
+	bool found;
+	do {
+		found = false;
+		list_each(dispatch, after, &server->parked, parked_link)
+		{
+			if (host != NULL && dispatch->host != host)
+				continue;
+			found = true;
+			server->ops.parked(dispatch->waiter, NULL, NULL);
+			end_dispatch(dispatch);
+			break;
+		}
+	} while (found);
+	abandon_events(server, host);
 }
 
 /* ---- the ways in ---- */
@@ -419,25 +469,99 @@ bool router_fire_stanza(struct session *origin, struct stanza **stanza, bool is_
 	return run(&dispatch, fire(&dispatch, event));
 }
 
+/* ---- events about sessions ---- */
+
+/* One that waits. */
+struct parked_event {
+	struct session_event event;
+	struct firing firing;
+	struct server *server;
+	struct host *host; /* NULL: on the server's bus */
+	struct session_id session_id;
+	struct list link;  /* server.parked_events */
+};
+
+static void end_session_event(struct server *server, struct session_event *event)
+{
+	if (event->lua != NULL)
+		server->ops.event_ended(server, event);
+	stanza_free(&event->features);
+}
+
+static void end_parked_event(struct parked_event *parked)
+{
+	struct server *server = parked->server;
+	struct session_id id = parked->session_id;
+	end_session_event(server, &parked->event);
+	list_remove(&parked->link);
+	mem_free(parked);
+	unpause(server, id);
+}
+
+static void abandon_events(struct server *server, const struct host *host)
+{
+	struct parked_event *parked, *after;
+	bool found;
+	do {
+		found = false;
+		list_each(parked, after, &server->parked_events, link)
+		{
+			if (host != NULL && parked->host != host)
+				continue;
+			found = true;
+			server->ops.parked(parked->event.waiter, NULL, NULL);
+			bus_abandon(&parked->firing);
+			end_parked_event(parked);
+			break;
+		}
+	} while (found);
+}
+
+static void resume_event(void *ctx, enum bus_result result)
+{
+	struct parked_event *parked = ctx;
+	struct server *server = parked->server;
+	struct session *session = server_session(server, parked->session_id);
+	parked->event.session = session;
+	result = bus_continue(&parked->firing, result);
+	if (result == BUS_WAIT) {
+		server->ops.parked(parked->event.waiter, resume_event, parked);
+		return;
+	}
+	if (parked->event.done != NULL && session != NULL && !session->is_ended)
+		parked->event.done(&parked->event, result);
+	end_parked_event(parked);
+}
+
+static void park_event(struct session *session, const struct session_event *event, const struct firing *firing)
+{
+	struct parked_event *parked = mem_new(sizeof(*parked));
+	*parked = (struct parked_event){ *event, *firing, session->server, session->host, session->id, { NULL, NULL } };
+	parked->firing.data = &parked->event;
+	parked->event.error = NULL; /* borrowed; the hook that waits has made what Lua sees of it */
+	list_init(&parked->link);
+	list_add_last(&session->server->parked_events, &parked->link);
+	pause(session);
+	session->server->ops.parked(parked->event.waiter, resume_event, parked);
+}
+
 enum bus_result router_fire_session(struct session *session, const char *event, struct session_event *data)
 {
 	struct bus *bus = session->host != NULL ? session->host->bus : session->server->bus;
 	struct event *found = bus != NULL ? bus_find(bus, slice_of_str(event)) : NULL;
 	struct firing firing;
 	enum bus_result result = bus_fire(&firing, found, data);
-	if (result == BUS_WAIT || result == BUS_DESCEND) { /* cannot be parked: the hook goes on alone, later ones do not run */
-		bus_abandon(&firing);
-		result = BUS_HANDLED;
+	assert(result != BUS_DESCEND); /* only stanzas have events below their own */
+	if (result == BUS_WAIT) {
+		park_event(session, data, &firing);
+		data->lua = NULL; /* both belong to the copy now */
+		data->features = NULL;
+		return BUS_WAIT;
 	}
-	if (data->features == NULL)
-		router_end_session_event(data);
+	if (data->done != NULL && !session->is_ended)
+		data->done(data, result);
+	end_session_event(session->server, data);
 	return result;
-}
-
-void router_end_session_event(struct session_event *data)
-{
-	if (data->lua != NULL)
-		data->session->server->ops.event_ended(data->session->server, data);
 }
 
 enum bus_result router_call_hook(struct session *origin, struct stanza **stanza, hook_fn *fn)
@@ -449,6 +573,8 @@ enum bus_result router_call_hook(struct session *origin, struct stanza **stanza,
 		return BUS_PASS;
 	}
 	start(&dispatch, origin, stanza, kind);
+	dispatch.env.from = (struct jid){ session_node(origin), host_name(origin->host), session_resource(origin) };
+	dispatch.stage = STAGE_ONLY;
 	enum bus_result result = BUS_PASS;
 	if (address(&dispatch)) {
 		struct host *to = server_host(origin->server, dispatch.env.to.host);

@@ -44,6 +44,7 @@ enum { DISPATCH_DEPTH = 4 };
 
 struct dispatch {
 	enum data_kind data_kind; /* DATA_DISPATCH */
+	struct list parked_link;  /* server.parked */
 	bool is_parked, owns_stanza;
 	uint8_t depth, stage;
 	struct envelope env;
@@ -55,15 +56,19 @@ struct dispatch {
 	void *lua;                /* core/lua's, for the event's life: the {origin, stanza} table */
 	struct session_id origin_id;
 	char to_text[JID_MAX];    /* memory behind env.to */
+	char *from_text;          /* memory behind env.from once parked; else NULL */
 };
 
-/* An event about a session: resource-bind, resource-unbind, stream-features, c2s-closed ... */
+/* An event about a session: resource-unbind, stream-features, session-secured ... */
 struct session_event {
 	enum data_kind data_kind; /* DATA_SESSION */
 	struct session *session;
-	struct stanza *features;  /* stream-features: being built; else NULL */
+	struct stanza *features;  /* stream-features: being built; else NULL. Freed with the event */
 	const char *error;        /* why it ends; else NULL */
-	void *lua;                /* core/lua's, as in struct dispatch */
+	/* Called once all hooks have run, unless the session has gone meanwhile. May be NULL. */
+	void (*done)(struct session_event *event, enum bus_result result);
+	void *waiter;             /* as in struct dispatch */
+	void *lua;                /* as in struct dispatch */
 };
 
 /* A stanza came in from `origin`: validate, stamp, fire. Takes *stanza and leaves NULL. */
@@ -79,8 +84,8 @@ void router_post(struct session *origin, struct stanza **stanza, bool with_pre);
 /* Delivers to a remote or local address without pre- events; what C uses after its decisions. Takes it. */
 void router_route(struct session *origin, struct stanza **stanza);
 
-/* A waiting hook of a parked dispatch ended with `result`. */
-void router_resume(struct dispatch *dispatch, enum bus_result result);
+/* Gives up what waits on the host (NULL: all that waits): later hooks do not run, nobody is answered. */
+void router_abandon(struct server *server, const struct host *host);
 
 /* Answers `env.stanza` with an error (RFC 6120 8.3) unless it is an error or a result itself. text may be NULL. */
 void router_reply_error(struct dispatch *dispatch, const char *type, const char *condition, const char *text);
@@ -88,10 +93,9 @@ void router_reply_error(struct dispatch *dispatch, const char *type, const char 
 void router_bounce(struct session *origin, const struct stanza *stanza, const char *type, const char *condition,
 		   const char *text);
 
-/* Fires an event about a session on its host, or on the server's bus when it has none. With features the caller ends
- * the event itself (router_end_session_event) once it has used them. */
+/* Fires an event about a session on its host, or on the server's bus when it has none. Ends it. When a hook waits, the
+ * result is BUS_WAIT: the session is not read from, and later hooks and `done` follow when that hook has ended. */
 enum bus_result router_fire_session(struct session *session, const char *event, struct session_event *data);
-void router_end_session_event(struct session_event *data);
 
 /* Calls one native hook with a stanza that Lua holds. Takes it. */
 enum bus_result router_call_hook(struct session *origin, struct stanza **stanza, hook_fn *fn);

@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "net/loop.h"
 #include "xmpp/host.h"
+#include "xmpp/router.h"
 #include "xmpp/server_private.h"
 #include "xmpp/session.h"
 
@@ -16,7 +17,11 @@ struct session_slot {
 	uint32_t next_free;
 };
 
-static void free_ended(void *ctx) { session_free_ended(ctx); }
+static void free_ended(void *ctx)
+{
+	session_free_ended(ctx);
+	host_free_ended(ctx);
+}
 
 void server_init(struct server *server, struct loop *loop)
 {
@@ -35,6 +40,9 @@ void server_init(struct server *server, struct loop *loop)
 	hash_init(&server->hosts, HOSTS_MAX);
 	list_init(&server->sessions);
 	list_init(&server->ended);
+	list_init(&server->ended_hosts);
+	list_init(&server->parked);
+	list_init(&server->parked_events);
 	list_init(&server->awake);
 	loop_on_turn_end(loop, TURN_FREE, free_ended, server);
 }
@@ -47,13 +55,14 @@ void server_done(struct server *server)
 		if (session->type != SESSION_HOST)
 			session_end(session, "server stopped");
 	}
+	router_abandon(server, NULL);
 	uint32_t at = 0;
 	struct host *host;
 	while ((host = hash_next(&server->hosts, &at)) != NULL) {
 		host_free(&host);
 		at = 0;
 	}
-	session_free_ended(server);
+	free_ended(server);
 	hash_done(&server->hosts);
 	timer_free(&server->sweep);
 	mem_free(server->slots);

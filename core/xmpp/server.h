@@ -10,8 +10,8 @@
 #include "base/hash.h"
 #include "base/list.h"
 #include "base/slice.h"
+#include "bus/bus.h"
 
-struct bus;
 struct dispatch;
 struct host;
 struct loop;
@@ -26,9 +26,13 @@ struct session_id {
 
 struct server;
 
+/* A hook that waited has ended. */
+typedef void go_on_fn(void *ctx, enum bus_result result);
+
 struct server_ops {
-	/* A dispatch was moved to where it will wait; whoever waits on it must know the new address. */
-	void (*parked)(void *waiter, struct dispatch *dispatch);
+	/* A firing was put aside because a hook waits (`waiter` is what it left): when the hook has ended, go_on(ctx, its
+	 * result) is to be called. With go_on NULL nobody is interested any more. */
+	void (*parked)(void *waiter, go_on_fn *go_on, void *ctx);
 	/* An event (struct dispatch or struct session_event, told by its first field) whose `lua` is set has ended: what
 	 * was made for Lua may go. Leaves NULL where it took the stanza over. */
 	void (*event_ended)(struct server *server, void *data);
@@ -63,6 +67,9 @@ struct server {
 	struct hash hosts;       /* name -> struct host */
 	struct list sessions;    /* every session, by struct session.link */
 	struct list ended;       /* those that go at the turn's end */
+	struct list ended_hosts; /* after them */
+	struct list parked;      /* dispatches that wait, by struct dispatch.parked_link */
+	struct list parked_events; /* events about sessions that wait; router.c's */
 	struct session_slot *slots;
 	uint32_t n_slots, free_slot, n_sessions;
 	struct list awake;       /* streams whose parser holds an expat, longest unused first */

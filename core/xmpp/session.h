@@ -61,7 +61,7 @@ struct session {
 	bool has_filters : 1, has_byte_filters : 1;
 	bool is_send_replaced : 1; /* server_ops.send comes first */
 	int8_t priority;
-	uint8_t n_parked;        /* dispatches that wait: reading is paused meanwhile */
+	uint32_t n_parked;       /* firings that wait: reading is paused meanwhile */
 	uint32_t bound_order;    /* grows with each bind, for ties in priority */
 	char *lang;              /* the stream's xml:lang, NULL when none */
 	int lua_ref;             /* core/lua's handle; 0: none was made */

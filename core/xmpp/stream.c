@@ -184,16 +184,21 @@ static void send_header(struct stream *stream, struct slice from, struct slice t
 	stream->has_sent_header = true;
 }
 
+static void features_are_made(struct session_event *event, enum bus_result result)
+{
+	if (result == BUS_FAILED) /* half of them could mislead: without TLS, without the right mechanisms */
+		session_close(event->session, "internal-server-error", NULL);
+	else if (!event->session->is_closing)
+		send_stanza(event->session, event->features);
+}
+
 static void send_features(struct stream *stream)
 {
 	struct session *session = stream->session;
 	struct stanza *features = stanza_new(SLICE("stream:features"), SLICE_NONE);
-	struct session_event event = { .data_kind = DATA_SESSION, .session = session, .features = features };
+	struct session_event event = { .data_kind = DATA_SESSION, .session = session, .features = features,
+				       .done = features_are_made };
 	router_fire_session(session, "stream-features", &event);
-	if (!session->is_closing && stream->session != NULL)
-		send_stanza(session, event.features);
-	router_end_session_event(&event);
-	stanza_free(&event.features);
 }
 
 /* ---- endings ---- */
