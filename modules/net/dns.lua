@@ -14,11 +14,12 @@
 --	tlsa                    { use, select, match, data }
 --	txt                     its strings as one
 --	any other               its bytes
+local idna = require "prosody.util.encodings".idna
 local net = require "prosody.util.net"
 local next, pcall, setmetatable, tonumber, tostring = next, pcall, setmetatable, tonumber, tostring
 local error, type = error, type
-local s_byte, s_format, s_gsub, s_lower, s_match, s_sub, s_unpack, s_upper =
-	string.byte, string.format, string.gsub, string.lower, string.match, string.sub, string.unpack, string.upper
+local s_byte, s_find, s_format, s_gsub, s_lower, s_match, s_sub, s_unpack, s_upper = string.byte, string.find,
+	string.format, string.gsub, string.lower, string.match, string.sub, string.unpack, string.upper
 local math_type, t_concat = math.type, table.concat
 
 local _ENV = nil
@@ -112,6 +113,24 @@ local function is_name(name)
 		end
 	end
 	return true
+end
+
+--- The name in the form in which it is asked for, IDNs as A-labels; nil when it is none. Leading labels such as "_tcp"
+-- stay out of IDNA, which is about host names.
+local function to_ascii(name)
+	if type(name) ~= "string" then
+		return nil
+	elseif s_find(name, "[\128-\255]") then
+		local prefix, host = "", name
+		local label = s_match(host, "^_[%w_-]*%.")
+		while label do
+			prefix, host = prefix .. label, s_sub(host, #label + 1)
+			label = s_match(host, "^_[%w_-]*%.")
+		end
+		host = idna.to_ascii(host)
+		name = host and prefix .. host
+	end
+	return name and is_name(name) and name or nil
 end
 
 -- Records
@@ -306,6 +325,7 @@ return {
 	type_number = type_number;
 	class_number = class_number;
 	is_name = is_name;
+	to_ascii = to_ascii;
 	parsers = parsers;
 	read_record = read_record;
 	read_answer = read_answer;

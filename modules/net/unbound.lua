@@ -12,13 +12,12 @@
 local config = require "prosody.core.configmanager"
 local dns = require "prosody.net.dns"
 local errors = require "prosody.util.error"
-local idna = require "prosody.util.encodings".idna
 local log = require "prosody.util.logger".init("dns")
 local native = require "couplet.native"
 local promise = require "prosody.util.promise"
 local ipairs, next, pairs, pcall, rawget, require, setmetatable, tostring, type =
 	ipairs, next, pairs, pcall, rawget, require, setmetatable, tostring, type
-local s_find, s_format, s_match, s_sub = string.find, string.format, string.match, string.sub
+local s_format = string.format
 local io_open, t_sort = io.open, table.sort
 local prosody = rawget(_G, "prosody")
 
@@ -247,27 +246,10 @@ end
 
 -- Asking
 
--- The name to ask for; nil when it is none. Leading labels such as "_tcp" stay out of IDNA, which is about host names.
-local function to_ascii(name)
-	if type(name) ~= "string" then
-		return nil
-	elseif s_find(name, "[\128-\255]") then
-		local prefix, host = "", name
-		local label = s_match(host, "^_[%w_-]*%.")
-		while label do
-			prefix, host = prefix .. label, s_sub(host, #label + 1)
-			label = s_match(host, "^_[%w_-]*%.")
-		end
-		host = idna.to_ascii(host)
-		name = host and prefix .. host
-	end
-	return name and dns.is_name(name) and name or nil
-end
-
 --- Asks for records of a name (IDNs are fine). qtype and qclass are words or numbers, by default "A" and "IN". Later
 -- calls callback(answer) with an answer as net.dns describes it, or callback(nil, text). Gives what cancel takes.
 function methods:lookup(callback, name, qtype, qclass)
-	local query = { resolver = self, callback = callback, name = to_ascii(name) }
+	local query = { resolver = self, callback = callback, name = dns.to_ascii(name) }
 	query.type, query.class = dns.type_number(qtype), dns.class_number(qclass)
 	local timeout = timeout_of(self._timeout or config.get("*", "dns_timeout"))
 	query.timer = native.timer(timeout, function ()

@@ -5,10 +5,11 @@
 --
 -- Always true: an IPv6 address that stands for an IPv4 one (mapped, compatible, translated, 6to4, Teredo) is of the
 -- kind of that one. What is not known to be global is not.
-local new_ip = require "prosody.util.ip".new_ip
-local match, parse_cidr = require "prosody.util.ip".match, require "prosody.util.ip".parse_cidr
+local util_ip = require "prosody.util.ip"
 local ipairs, tostring, type = ipairs, tostring, type
-local s_byte, s_char, s_gsub, s_sub = string.byte, string.char, string.gsub, string.sub
+local s_byte, s_char, s_gsub, s_match, s_sub = string.byte, string.char, string.gsub, string.match, string.sub
+
+local is_ip, match, new_ip, parse_cidr = util_ip.is_ip, util_ip.match, util_ip.new_ip, util_ip.parse_cidr
 
 local _ENV = nil
 
@@ -110,10 +111,15 @@ local function kind_of(address)
 	return kind == "global" and second and find(ipv4, second)[2] or kind
 end
 
+-- An address as text or as util.ip makes it; nil for anything else. new_ip alone would take any four bytes for one.
+local function to_ip(address)
+	return is_ip(address) and address or new_ip(address, "IPv4") or new_ip(address, "IPv6")
+end
+
 --- "loopback", "private", "link-local", "multicast", "broadcast", "unspecified", "documentation", "reserved" or
 -- "global"; nil when it is no address. Takes text ("192.0.2.1", "fe80::1%eth0") or what util.ip makes of it.
 local function classify(address)
-	local ip = new_ip(address)
+	local ip = to_ip(address)
 	return ip and kind_of(ip)
 end
 
@@ -135,7 +141,7 @@ local function checker(allowed)
 	local ranges, allowed_kinds = {}, { global = true }
 	for _, entry in ipairs(allowed or {}) do
 		local address, bits
-		if type(entry) == "string" then
+		if type(entry) == "string" and to_ip(s_match(entry, "^[^/]*")) then
 			address, bits = parse_cidr(entry)
 		end
 		if address then
@@ -147,7 +153,7 @@ local function checker(allowed)
 		end
 	end
 	return function (text)
-		local address = new_ip(text)
+		local address = to_ip(text)
 		local kind = address and kind_of(address)
 		if kind and (allowed_kinds[kind] or is_listed(ranges, address)) then
 			return true

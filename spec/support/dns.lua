@@ -4,7 +4,8 @@
 --   server:settings { ... }                       what the option `unbound` says to use it, and more settings
 --   server.relay                                  stands between resolver and server, run by spec.support.loop
 --     .silent["pattern"] = true                   questions for such names are lost (at first: "silent")
---     :hold("pattern") :release()                 answers to such questions wait until they are let go
+--     :hold("pattern") :release()                 answers to such questions wait, in .waiting, until they are let go
+--                                                 patterns are matched against "xmpp.secure./28", name and type
 --     .asked                                      names that were asked for, in order
 --   server:stop()
 --
@@ -51,6 +52,13 @@ inside   IN A     10.1.2.3
 inside   IN AAAA  ::ffff:127.0.0.1
 mixed    IN A     192.0.2.77
 mixed    IN A     127.0.0.1
+turns    IN A     192.0.2.1
+turns    IN A     192.0.2.2
+turns    IN A     192.0.2.3
+turns    IN A     192.0.2.4
+turns    IN AAAA  2001:db8::1
+turns    IN AAAA  2001:db8::2
+a.de     IN A     192.0.2.44
 nothing  IN TXT   "no address"
 alias    IN CNAME xmpp
 outside  IN CNAME host.plain.
@@ -89,7 +97,7 @@ _xmpp-server._tcp.twice    IN SRV 2 0 5269 four.secure.
 ]] .. addresses("thousand", 1000) .. "\n" .. addresses("crowd", 1001) .. "\n" .. big_text("big") .. "\n"
 	.. (function ()
 		local lines = {}
-		for i = 1, 20 do lines[i] = ("_xmpp-server._tcp.many IN SRV %d 0 5269 four.secure."):format(i) end
+		for i = 1, 20 do lines[i] = ("_xmpp-server._tcp.many IN SRV %d 0 %d four.secure."):format(i, 7000 + i) end
 		for i = 1, 20 do lines[20 + i] = ("_xmpp-server._tcp.ports IN SRV 0 1 %d four.secure."):format(6000 + i) end
 		return table.concat(lines, "\n")
 	end)() .. "\n",
@@ -178,13 +186,13 @@ end
 local relay = {}
 relay.__index = relay
 
--- The name of the question in a message (RFC 1035 4.1.2), in lower case.
+-- The name of the question in a message (RFC 1035 4.1.2), in lower case, and its type.
 local function question(message)
 	local labels, pos = {}, 13
 	while message:byte(pos) and message:byte(pos) > 0 do
 		labels[#labels + 1], pos = string.unpack("s1", message, pos)
 	end
-	return table.concat(labels, "."):lower() .. "."
+	return table.concat(labels, "."):lower() .. ".", (string.unpack(">I2", message, pos + 1))
 end
 
 local function udp_socket(port)
@@ -206,8 +214,9 @@ local function on_question(self)
 	while true do
 		local message, address, port = self.front:receivefrom()
 		if not message then return end
-		local name = question(message)
+		local name, qtype = question(message)
 		table.insert(self.asked, name)
+		name = ("%s/%d"):format(name, qtype)
 		if not is_any(self.silent, name) then
 			self.last_id = self.last_id % 65535 + 1
 			self.open[self.last_id] = { id = message:sub(1, 2), address = address, port = port, name = name }
@@ -373,6 +382,34 @@ function dns.world(options)
 			world.settle()
 			return is_done()
 		end, what or "an answer", nil, 2)
+	end
+
+	--- The next target of a resolver: a table, or nil and an error.
+	function world.target(resolver)
+		local called, target, err
+		resolver:next(function (conn_type, address, port, extra, more)
+			assert(not called, "called twice")
+			called = true
+			if conn_type then
+				target = { conn_type = conn_type, address = address, port = port, extra = extra, more = more }
+			else
+				err = address
+			end
+		end)
+		world.run(function () return called end, "a target")
+		return target, err
+	end
+
+	--- All targets, as "address:port" one after the other, the error that ended them, and the targets themselves.
+	function world.targets(resolver)
+		local list, all = {}, {}
+		local target, err = world.target(resolver)
+		while target do
+			all[#all + 1] = target
+			list[#list + 1] = ("%s:%d"):format(target.address, target.port)
+			target, err = world.target(resolver)
+		end
+		return table.concat(list, " "), err, all
 	end
 
 	local stop = world.stop

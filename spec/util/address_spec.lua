@@ -38,7 +38,8 @@ describe("An address", function ()
 	end)
 
 	it("is nothing when it is no address", function ()
-		for _, text in ipairs { "", "example.org", "1.2.3", "1.2.3.4.5", "127.1", "0x7f.0.0.1", "2130706433", "[::1]" } do
+		for _, text in ipairs { "", "example.org", "1.2.3", "1.2.3.4.5", "127.1", "0x7f.0.0.1", "2130706433", "[::1]",
+			"a.de", "four", "sixteen bytes it" } do
 			assert.is_nil(address.classify(text), text)
 		end
 		assert.is_nil(address.classify(nil))
@@ -77,7 +78,7 @@ describe("Where to connect", function ()
 	end)
 
 	it("cannot be told in other words", function ()
-		for _, entry in ipairs { "localhost", "10.0.0.0/33", "10.0.0.0/x", "/8", "", 7 } do
+		for _, entry in ipairs { "localhost", "10.0.0.0/33", "10.0.0.0/x", "/8", "", "home", 7 } do
 			local may, err = address.checker { entry }
 			assert.is_nil(may)
 			assert.matches("neither", err)
