@@ -542,7 +542,7 @@ static void use_input(struct parser *p, size_t len)
 		buf_clear(&p->in);
 }
 
-bool parser_has_rest(const struct parser *p)
+static bool has_input(const struct parser *p)
 {
 	return p->in.len > p->from;
 }
@@ -697,7 +697,7 @@ static enum parser_result step(struct parser *p, struct stanza **stanza_r, bool 
 	}
 	if (gate_is_between(&p->gate) && p->whole == 0 && !skip_space(p))
 		return die_of_gate(p);
-	if (!parser_has_rest(p))
+	if (!has_input(p))
 		return PARSER_MORE;
 	if (p->is_over) {
 		refuse(p, "not-well-formed", "something follows the end of the stream");
@@ -709,7 +709,7 @@ static enum parser_result step(struct parser *p, struct stanza **stanza_r, bool 
 			return started;
 		if (!skip_space(p))
 			return die_of_gate(p);
-		if (!parser_has_rest(p))
+		if (!has_input(p))
 			return PARSER_MORE;
 	}
 	enum gate_stop stop = gate_scan(&p->gate, &p->limits, input(p), &p->seen, &p->whole);
@@ -729,9 +729,18 @@ enum parser_result parser_next(struct parser *p, struct stanza **stanza_r)
 	return result;
 }
 
+bool parser_has_rest(const struct parser *p)
+{
+	for (size_t at = p->from; at < p->in.len; at++) {
+		if (!is_space(p->in.ptr[at]))
+			return true;
+	}
+	return false;
+}
+
 bool parser_rest(struct parser *p)
 {
-	if (!gate_is_between(&p->gate) || parser_has_rest(p))
+	if (!gate_is_between(&p->gate) || has_input(p))
 		return false;
 	close_expat(p);
 	buf_done(&p->in);

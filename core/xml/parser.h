@@ -59,7 +59,8 @@ void parser_set_limits(struct parser *parser, const struct parser_limits *limits
 void parser_push(struct parser *parser, struct slice bytes);
 /* The next thing in the input. *stanza_r is given to the caller for HEADER and STANZA. */
 enum parser_result parser_next(struct parser *parser, struct stanza **stanza_r);
-/* Is input left that was not yet handed out (as seen between two parser_next)? Whitespace counts. */
+/* Is input left that was not yet handed out (as seen between two parser_next)? White space does not count: RFC 6120
+ * 5.3.3 forbids it behind <starttls/>, but go-xmpp sends a line break there, and it can say nothing. */
 bool parser_has_rest(const struct parser *parser);
 /* Start over, as for a new stream (RFC 6120 4.3.3): header expected next, limits stay. Input left is dropped. */
 void parser_reset(struct parser *parser);

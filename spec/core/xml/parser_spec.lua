@@ -425,12 +425,16 @@ describe("a reset parser", function()
 		assert.equal("header iq more", said(parser, "\n" .. header .. "<iq/>"))
 	end)
 
-	it("has no rest after a stanza that was the last", function()
+	it("has no rest after a stanza that was the last; white space is none", function()
 		local parser = opened()
 		parser:push "<a/>"
 		parser:next()
 		assert.is_false(parser:has_rest())
-		parser:push "<a/> "
+		parser:push "<a/> \n"
+		parser:next()
+		assert.is_false(parser:has_rest())
+		parser:next()
+		parser:push "<a/>\n\22\3\1"
 		parser:next()
 		assert.is_true(parser:has_rest())
 	end)
