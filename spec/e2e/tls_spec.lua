@@ -70,6 +70,23 @@ describe("TLS", function()
 		end
 	end)
 
+	it("starts also behind a line break, which some libraries send after <starttls/>", function()
+		local client = server:client { trickle = false }:connect()
+		client:opens_stream_with_features()
+		client:sends_raw(("<starttls xmlns='%s'/>\n"):format(NS_TLS))
+		client:receives(("<proceed xmlns='%s'/>"):format(NS_TLS))
+		client.parser = nil
+		assert.is_true(client:handshake())
+		client:opens_stream_with_features()
+	end)
+
+	it("does not start when the handshake comes along with the command", function()
+		local client = server:client { trickle = false }:connect()
+		client:opens_stream_with_features()
+		client:sends_raw(("<starttls xmlns='%s'/>\n\22\3\1\0\5\1\0\0\1\3"):format(NS_TLS))
+		client:sees_the_end()
+	end)
+
 	it("cannot be started twice", function()
 		local client = server:client {}:connect()
 		client:opens_stream_with_features()
