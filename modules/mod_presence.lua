@@ -5,7 +5,7 @@
 --         resource-unbind, roster-item-removed
 -- @fires  presence/initial, message/offline/broadcast
 -- @stores roster (through core.rostermanager)
--- @spec   spec/modules/mod_presence_spec.lua, spec/e2e/presence_spec.lua, spec/e2e/subscriptions_spec.lua
+-- @spec   spec/e2e/presence_spec.lua, spec/e2e/roster_spec.lua, spec/managers/rostermanager_spec.lua
 
 local st = require "prosody.util.stanza";
 local native = require "couplet.native";
@@ -34,8 +34,8 @@ local function roster_of(session)
 	return roster;
 end
 
--- Sends one stanza to many: only `to` differs. It passes the pre- hooks as if the client had sent it to each of them, so
--- that a blocklist (XEP-0191) sees it.
+-- Sends one stanza to many: only `to` differs. It passes the pre- hooks as if the client had sent it to each of them,
+-- so that a blocklist (XEP-0191) sees it.
 local function send_to(origin, stanza, jid)
 	stanza.attr.to = jid;
 	core_post_stanza(origin, stanza, true);

@@ -23,9 +23,8 @@ end
 local function get_pep_vcard(username)
 	local items = username and pep_vcards:find(username, { limit = 1, reverse = true })
 	if items then
-		for _, vcard4 in items do
-			return to_vcard_temp(vcard4)
-		end
+		local _, vcard4 = items()
+		return vcard4 and to_vcard_temp(vcard4)
 	end
 end
 

@@ -60,8 +60,8 @@ size_t mem_in_use(void)
 	return info.uordblks + info.hblkhd;
 }
 
-/* Pages of code and constants are read-only and come from their files again when touched; start-up and logins touch many
- * that nothing else needs. */
+/* Pages of code and constants are read-only and come from their files again when touched; start-up and logins touch
+ * many that nothing else needs. */
 static int drop_code_pages(struct dl_phdr_info *info, size_t size, void *ctx)
 {
 	(void)size;

@@ -1,10 +1,10 @@
-/* Who wants to hear of it. A bus (one per host, one for the server) has events by name; an event has hooks in order of
- * priority, equal priority in order of registration. A hook is a function and a pointer: the bus does not know who
+/* Who wants to hear of it. A bus (one per host, one for the server) has events by name; an event has hooks in order
+ * of priority, equal priority in order of registration. A hook is a function and a pointer: the bus does not know who
  * stands behind it.
  *
- * Always true: hooks may be added and removed while their event is running; a firing sees the hooks that were there when
- * it began, less those removed since. Firing an event without hooks is one compare. Only names we or a module mention
- * become events, so peers cannot make the table grow. */
+ * Always true: hooks may be added and removed while their event is running; a firing sees the hooks that were there
+ * when it began, less those removed since. Firing an event without hooks is one compare. Only names we or a module
+ * mention become events, so peers cannot make the table grow. */
 #ifndef BUS_BUS_H
 #define BUS_BUS_H
 
@@ -48,11 +48,12 @@ struct event *bus_next_event(const struct bus *bus, uint32_t *at);
 struct slice event_name(const struct event *event);
 uint32_t event_n_hooks(const struct event *event); /* NULL is fine: 0 */
 
-/* Adds a hook. release (may be NULL) is called with ctx when the hook has gone for good. Higher priority runs first. NULL
- * when the event has 4,096 hooks already. */
+/* Adds a hook. release (may be NULL) is called with ctx when the hook has gone for good. Higher priority runs first.
+ * NULL when the event has 4,096 hooks already. */
 struct hook *event_hook(struct event *event, double priority, hook_fn *fn, void *ctx, void (*release)(void *ctx));
-/* The same for the event of that name, made when new. Unless bus_event named it too, it goes with its last hook, so that
- * whoever waits for an answer under a name used once leaves nothing behind. NULL also when there are 65,536 events. */
+/* The same for the event of that name, made when new. Unless bus_event named it too, it goes with its last hook, so
+ * that whoever waits for an answer under a name used once leaves nothing behind. NULL also when there are 65,536
+ * events. */
 struct hook *bus_hook(struct bus *bus, struct slice name, double priority, hook_fn *fn, void *ctx,
 		      void (*release)(void *ctx));
 void hook_remove(struct hook **hook);
@@ -62,8 +63,8 @@ struct hook *event_next_hook(const struct event *event, uint32_t *at);
 double hook_priority(const struct hook *hook);
 hook_fn *hook_function(const struct hook *hook);
 
-/* Takes the snapshot without running anything yet; bus_continue(firing, BUS_PASS) starts. False, and nothing taken, when
- * nobody hooked the event. */
+/* Takes the snapshot without running anything yet; bus_continue(firing, BUS_PASS) starts. False, and nothing taken,
+ * when nobody hooked the event. */
 bool bus_prepare(struct firing *firing, struct event *event, void *data);
 /* Runs the hooks in order until one does not pass. */
 enum bus_result bus_fire(struct firing *firing, struct event *event, void *data);

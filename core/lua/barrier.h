@@ -1,6 +1,6 @@
-/* Every call from C into Lua goes through here: on a pooled coroutine (so that it may wait), with a traceback, a checked
- * stack height, a bound on nested calls, and a budget of time and memory. lua_resume and lua_pcall appear in barrier.c
- * only.
+/* Every call from C into Lua goes through here: on a pooled coroutine (so that it may wait), with a traceback, a
+ * checked stack height, a bound on nested calls, and a budget of time and memory. lua_resume and lua_pcall appear in
+ * barrier.c only.
  *
  * A call that runs for more than 5 s of processor time, or makes Lua grow by more than 256 MiB, is ended: every Lua
  * instruction of it raises an error from then on, so that neither pcall nor coroutines keep it alive.
@@ -9,7 +9,7 @@
  *     push the function and its arguments on thread->L
  *     switch (barrier_run(core, thread, n_args)) ...
  *     read results from thread->L (from index 1), then barrier_end(core, thread)  -- not after BARRIER_WAITS
- */
+ * / */
 #ifndef LUA_BARRIER_H
 #define LUA_BARRIER_H
 
@@ -40,11 +40,12 @@ struct thread *barrier_begin(struct lua_core *core, const char *name);
 enum barrier_result barrier_run(struct lua_core *core, struct thread *thread, int n_args);
 void barrier_end(struct lua_core *core, struct thread *thread);
 
-/* begin, run, end for calls without arguments of interest: the function of registry reference `ref` with the n values on
- * top of core->L as arguments (popped). */
+/* begin, run, end for calls without arguments of interest: the function of registry reference `ref` with the n values
+ * on top of core->L as arguments (popped). */
 enum barrier_result barrier_call_ref(struct lua_core *core, const char *name, int ref, int n_args);
 
-/* Runs a C function that may raise, outside of any coroutine; for start-up. 0, or -1 with the message left on top of L. */
+/* Runs a C function that may raise, outside of any coroutine; for start-up. 0, or -1 with the message left on top of
+ * L. */
 int barrier_protect(lua_State *L, lua_CFunction fn, void *arg);
 
 /* native.wait and native.resume. */

@@ -1,6 +1,6 @@
-/* Events objects: a bus of C with Prosody's util.events methods (add_handler, remove_handler, fire_event, ...), and the
- * hook that carries an event of the core into Lua. One {origin, stanza} table serves all handlers of a firing and is made
- * only when the first Lua handler runs. */
+/* Events objects: a bus of C with Prosody's util.events methods (add_handler, remove_handler, fire_event, ...), and
+ * the hook that carries an event of the core into Lua. One {origin, stanza} table serves all handlers of a firing and
+ * is made only when the first Lua handler runs. */
 #include <assert.h>
 #include <lauxlib.h>
 #include <math.h>
@@ -14,8 +14,8 @@
 #include "xmpp/host.h"
 #include "xmpp/session.h"
 
-/* Userdata behind an events table: { bus }. User values: 1 handlers by event (cache of arrays for fire_event), 2 wrappers
- * by event (arrays of functions). */
+/* Userdata behind an events table: { bus }. User values: 1 handlers by event (cache of arrays for fire_event), 2
+ * wrappers by event (arrays of functions). */
 #define BUS_TYPE "couplet.bus"
 enum { UV_HANDLERS = 1, UV_WRAPPERS = 2 };
 

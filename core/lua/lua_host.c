@@ -1,5 +1,6 @@
-/* Hosts and users as Lua sees them: prosody.hosts[x].sessions, bare_sessions and full_sessions are views, looked up in the
- * core at each access, so there is one truth. A user with sessions has a table of its own for what modules keep. */
+/* Hosts and users as Lua sees them: prosody.hosts[x].sessions, bare_sessions and full_sessions are views, looked up
+ * in the core at each access, so there is one truth. A user with sessions has a table of its own for what modules
+ * keep. */
 #include <lauxlib.h>
 
 #include "base/mem.h"

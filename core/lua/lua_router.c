@@ -7,7 +7,8 @@
 #include "xmpp/host.h"
 #include "xmpp/session.h"
 
-/* The sender named by argument 1: a session, a host's table, or nil (then the host of the stanza's from, else of its to). */
+/* The sender named by argument 1: a session, a host's table, or nil (then the host of the stanza's from, else of its
+ * to). */
 static struct session *l_origin(lua_State *L, const struct stanza *stanza, struct el el)
 {
 	struct session *origin = l_test_session(L, 1);

@@ -1,6 +1,6 @@
 /* Sessions as Lua sees them: a userdata that behaves as Prosody's session table. Known fields come from C; any other
- * field a module sets is kept in the handle's own table. A handle holds an id: after the session's end its C fields read
- * as nil, `destroyed` is true and `send` does nothing, as modules that kept it across a wait expect. */
+ * field a module sets is kept in the handle's own table. A handle holds an id: after the session's end its C fields
+ * read as nil, `destroyed` is true and `send` does nothing, as modules that kept it across a wait expect. */
 #include <assert.h>
 #include <lauxlib.h>
 #include <stdio.h>

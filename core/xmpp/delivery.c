@@ -100,7 +100,8 @@ static enum bus_result message_full(void *ctx, struct firing *firing)
 	return BUS_HANDLED;
 }
 
-/* RFC 6121 8.5.3.1, 8.5.3.2.2. Subscriptions and probes are the user's affair, not one session's: left to mod_presence. */
+/* RFC 6121 8.5.3.1, 8.5.3.2.2. Subscriptions and probes are the user's affair, not one session's: left to
+ * mod_presence. */
 static enum bus_result presence_full(void *ctx, struct firing *firing)
 {
 	(void)ctx;

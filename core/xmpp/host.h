@@ -1,7 +1,7 @@
 /* Hosts we serve and the users that are online on them.
  *
- * A user exists here while it has at least one bound session. Its sessions are kept by priority, highest first, the most
- * recent first among equals, so delivery to a bare JID reads the front of the list. */
+ * A user exists here while it has at least one bound session. Its sessions are kept by priority, highest first, the
+ * most recent first among equals, so delivery to a bare JID reads the front of the list. */
 #ifndef XMPP_HOST_H
 #define XMPP_HOST_H
 
@@ -47,8 +47,8 @@ struct user {
 
 /* name must be prepared and new. bus is kept (its owner is core/lua, or the host's when NULL is passed). */
 struct host *host_new(struct server *server, struct slice name, struct bus *bus);
-/* Sessions of the host must be gone. What waits on it is given up. It is not found any more; its memory goes at the end of
- * the turn, for it may be one of its own hooks that ends it. Leaves NULL behind. */
+/* Sessions of the host must be gone. What waits on it is given up. It is not found any more; its memory goes at the
+ * end of the turn, for it may be one of its own hooks that ends it. Leaves NULL behind. */
 void host_free(struct host **host);
 /* At the turn's end: frees the hosts that ended in it. */
 void host_free_ended(struct server *server);

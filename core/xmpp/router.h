@@ -1,8 +1,8 @@
 /* Where a stanza goes (RFC 6120 10, RFC 6121 8), and the dispatch that carries it there through the bus.
  *
  * A dispatch fires pre-NAME/TARGET for what clients send, then NAME/TARGET on the receiving host, then, when nobody
- * answered, what the RFC says of unanswered stanzas. It lives on the C stack; when a hook waits it is copied to the heap
- * (parked), reading from its session pauses, and router_resume goes on with the next hook in a later turn. */
+ * answered, what the RFC says of unanswered stanzas. It lives on the C stack; when a hook waits it is copied to the
+ * heap (parked), reading from its session pauses, and router_resume goes on with the next hook in a later turn. */
 #ifndef XMPP_ROUTER_H
 #define XMPP_ROUTER_H
 

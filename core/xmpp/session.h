@@ -79,8 +79,8 @@ const char *session_type_name(const struct session *session);  /* Prosody's: "c2
 /* After successful SASL: the session speaks for node@host. node is prepared (RFC 6120 6.3.7). */
 void session_authenticated(struct session *session, struct slice node);
 
-/* Resource binding (RFC 6120 7). wanted may be empty: the server makes one. A taken resource is won by the newcomer, the
- * old session is closed with <conflict/> (7.7.2.2). 0, or -1 with an error type and condition for the iq. */
+/* Resource binding (RFC 6120 7). wanted may be empty: the server makes one. A taken resource is won by the newcomer,
+ * the old session is closed with <conflict/> (7.7.2.2). 0, or -1 with an error type and condition for the iq. */
 int session_bind(struct session *session, struct slice wanted, const char **type_r, const char **condition_r);
 
 /* Presence as the router sees it. */

@@ -1,8 +1,8 @@
 --- The server beside Debian's Prosody, in one run: CPU per message, memory per idle session, CPU per login, start-up.
 --
 -- Every figure is taken on a server started for it, with the same accounts, the same modules and the same load
--- (spec/bench/load.c). Prosody runs as shipped, with its generational collector, and with 2,000 idle sessions beside the
--- ones that chat; so does ours. Ratios are what counts: the machine's speed drifts.
+-- (spec/bench/load.c). Prosody runs as shipped, with its generational collector, and with 2,000 idle sessions beside
+-- the ones that chat; so does ours. Ratios are what counts: the machine's speed drifts.
 --
 -- Usage: make bench BENCH=server, or lua5.4 spec/bench/server_bench.lua [chat|idle|login|start ...]
 

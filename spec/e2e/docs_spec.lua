@@ -69,4 +69,12 @@ describe("The page on writing modules", function()
 		local roll = tonumber(reply:at("roll"):text())
 		assert.is_true(roll >= 1 and roll <= 6)
 	end)
+
+	it("points to an example that works", function()
+		local said, code = server:ctl("shell", "module", "load", "example", "localhost")
+		assert.equal(0, code, said)
+		local nurse = server:person("nurse", { resource = "hall", appears = false })
+		nurse:sends "<presence/>"
+		nurse:awaits "<message from='localhost' type='headline'><body>Welcome back!</body></message>"
+	end)
 end)
