@@ -477,7 +477,6 @@ struct parked_event {
 	struct firing firing;
 	struct server *server;
 	struct host *host; /* NULL: on the server's bus */
-	struct session_id session_id;
 	struct list link;  /* server.parked_events */
 };
 
@@ -490,12 +489,12 @@ static void end_session_event(struct server *server, struct session_event *event
 
 static void end_parked_event(struct parked_event *parked)
 {
-	struct server *server = parked->server;
-	struct session_id id = parked->session_id;
-	end_session_event(server, &parked->event);
+	struct session *session = parked->event.session;
+	end_session_event(parked->server, &parked->event);
 	list_remove(&parked->link);
 	mem_free(parked);
-	unpause(server, id);
+	session->n_parked_events--;
+	unpause(session->server, session->id);
 }
 
 static void abandon_events(struct server *server, const struct host *host)
@@ -520,15 +519,12 @@ static void abandon_events(struct server *server, const struct host *host)
 static void resume_event(void *ctx, enum bus_result result)
 {
 	struct parked_event *parked = ctx;
-	struct server *server = parked->server;
-	struct session *session = server_session(server, parked->session_id);
-	parked->event.session = session;
 	result = bus_continue(&parked->firing, result);
 	if (result == BUS_WAIT) {
-		server->ops.parked(parked->event.waiter, resume_event, parked);
+		parked->server->ops.parked(parked->event.waiter, resume_event, parked);
 		return;
 	}
-	if (parked->event.done != NULL && session != NULL && !session->is_ended)
+	if (parked->event.done != NULL && !parked->event.session->is_ended)
 		parked->event.done(&parked->event, result);
 	end_parked_event(parked);
 }
@@ -536,11 +532,12 @@ static void resume_event(void *ctx, enum bus_result result)
 static void park_event(struct session *session, const struct session_event *event, const struct firing *firing)
 {
 	struct parked_event *parked = mem_new(sizeof(*parked));
-	*parked = (struct parked_event){ *event, *firing, session->server, session->host, session->id, { NULL, NULL } };
+	*parked = (struct parked_event){ *event, *firing, session->server, session->host, { NULL, NULL } };
 	parked->firing.data = &parked->event;
 	parked->event.error = NULL; /* borrowed; the hook that waits has made what Lua sees of it */
 	list_init(&parked->link);
 	list_add_last(&session->server->parked_events, &parked->link);
+	session->n_parked_events++;
 	pause(session);
 	session->server->ops.parked(parked->event.waiter, resume_event, parked);
 }

@@ -201,7 +201,10 @@ void session_free_ended(struct server *server)
 {
 	struct session *session, *after;
 	list_each(session, after, &server->ended, link)
-		free_session(session);
+	{
+		if (session->n_parked_events == 0)
+			free_session(session);
+	}
 }
 
 size_t session_live_count(void) { return live; }

@@ -62,6 +62,7 @@ struct session {
 	bool is_send_replaced : 1; /* server_ops.send comes first */
 	int8_t priority;
 	uint32_t n_parked;       /* firings that wait: reading is paused meanwhile */
+	uint32_t n_parked_events; /* those about the session itself: it stays until they are over, even after its end */
 	uint32_t bound_order;    /* grows with each bind, for ties in priority */
 	char *lang;              /* the stream's xml:lang, NULL when none */
 	int lua_ref;             /* core/lua's handle; 0: none was made */
@@ -96,7 +97,7 @@ void session_close(struct session *session, const char *condition, const char *t
 /* The transport is gone: fires resource-unbind, forgets the user, frees at the turn's end. reason is for the log. */
 void session_end(struct session *session, const char *reason);
 
-/* At the turn's end: frees the sessions that ended in it. */
+/* At the turn's end: frees the sessions that ended in it or earlier and that nothing about them waits for. */
 void session_free_ended(struct server *server);
 
 /* T */
