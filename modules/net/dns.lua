@@ -87,7 +87,7 @@ local function read_name(data, pos)
 		local length = s_unpack("B", data, pos)
 		if length == 0 then
 			break
-		elseif length > LABEL_BYTES_MAX or pos + length + 1 - start > NAME_BYTES_MAX then
+		elseif length > LABEL_BYTES_MAX or pos - start + length + 2 > NAME_BYTES_MAX then
 			error("not a name", 0)
 		end
 		local label
