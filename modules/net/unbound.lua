@@ -17,7 +17,7 @@ local native = require "couplet.native"
 local promise = require "prosody.util.promise"
 local ipairs, next, pairs, pcall, rawget, require, setmetatable, tostring, type =
 	ipairs, next, pairs, pcall, rawget, require, setmetatable, tostring, type
-local s_format = string.format
+local s_find, s_format = string.find, string.format
 local io_open, t_sort = io.open, table.sort
 local prosody = rawget(_G, "prosody")
 
@@ -139,6 +139,18 @@ local function forget(query)
 	end
 end
 
+-- Some name servers, mostly of home routers and containers, leave out what DNSSEC needs. We cannot tell them from an
+-- attacker, so it is the admin who decides. Said once.
+local function complain(self, bogus)
+	if self._has_complained or not s_find(bogus, "for trust anchor", 1, true) then
+		return
+	end
+	self._has_complained = true
+	log("error", "Answers of the name servers cannot be validated, so none is believed (%s). Ask other servers " ..
+		"(unbound = { forward = \"ADDRESS\" }), the root servers (unbound = { resolvconf = false }), or go without " ..
+		"validation (unbound = { trusted = {} })", bogus)
+end
+
 -- In a turn of its own: who is answered may wait, raise, ask again or close the resolver.
 local function finish(query, answer, err, kind)
 	if query.is_ended then
@@ -149,6 +161,7 @@ local function finish(query, answer, err, kind)
 		log("debug", "%s %s: %s", query.name, query.type, err)
 	elseif answer.bogus then
 		log("debug", "%s %s is bogus: %s", query.name, answer.type, answer.bogus)
+		complain(query.resolver, answer.bogus)
 	else
 		log("debug", "%s %s: %s, %d records, %s", query.name, answer.type, answer.status, answer.n,
 			answer.secure and "secure" or "insecure")
@@ -297,7 +310,7 @@ end
 --- Forgets all that was learnt. Lookups in progress go on.
 function methods:purge()
 	local context = self._context
-	self._context = nil
+	self._context, self._has_complained = nil, false
 	if context then
 		retire(context)
 	end

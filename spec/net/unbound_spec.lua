@@ -163,6 +163,22 @@ describe("The DNS:", function ()
 			assert.matches("%a", ask("xmpp.secure").bogus)
 		end)
 
+		it("believes nothing behind a server that knows no DNSSEC, and says once what to do", function ()
+			name_server.relay.strips = true
+			finally(function () name_server.relay.strips = nil end)
+			for _, name in ipairs { "xmpp.secure", "four.secure", "host.plain" } do
+				local answer = ask(name)
+				assert.equal(0, answer.n)
+				assert.matches("for trust anchor", answer.bogus)
+			end
+			assert.matches("unbound = { trusted = {} }", world.log_has("error", "cannot be validated"), 1, true)
+			local n = 0
+			for _, entry in ipairs(world.logged) do
+				if entry.level == "error" then n = n + 1 end
+			end
+			assert.equal(1, n)
+		end)
+
 		it("ends at an alias that leads to itself", function ()
 			local answer, err = ask("loop1.secure")
 			assert.is_nil(err)

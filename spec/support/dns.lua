@@ -6,6 +6,7 @@
 --     .silent["pattern"] = true                   questions for such names are lost (at first: "silent")
 --     :hold("pattern") :release()                 answers to such questions wait, in .waiting, until they are let go
 --                                                 patterns are matched against "xmpp.secure./28", name and type
+--     .strips = true                              there are no keys (DNSKEY), as of a server that knows no DNSSEC
 --     .asked                                      names that were asked for, in order
 --   server:stop()
 --
@@ -186,13 +187,13 @@ end
 local relay = {}
 relay.__index = relay
 
--- The name of the question in a message (RFC 1035 4.1.2), in lower case, and its type.
+-- The name of the question in a message (RFC 1035 4.1.2), in lower case, its type, and where it ends.
 local function question(message)
 	local labels, pos = {}, 13
 	while message:byte(pos) and message:byte(pos) > 0 do
 		labels[#labels + 1], pos = string.unpack("s1", message, pos)
 	end
-	return table.concat(labels, "."):lower() .. ".", (string.unpack(">I2", message, pos + 1))
+	return table.concat(labels, "."):lower() .. ".", (string.unpack(">I2", message, pos + 1)), pos + 5
 end
 
 local function udp_socket()
@@ -214,10 +215,13 @@ local function on_question(self)
 	while true do
 		local message, address, port = self.front:receivefrom()
 		if not message then return end
-		local name, qtype = question(message)
+		local name, qtype, question_end = question(message)
 		table.insert(self.asked, name)
 		name = ("%s/%d"):format(name, qtype)
-		if not is_any(self.silent, name) then
+		if self.strips and qtype == 48 then -- the question again, marked as an answer (RFC 1035 4.1.1)
+			local reply = message:sub(1, 2) .. "\x81\x80\0\1\0\0\0\0\0\0" .. message:sub(13, question_end - 1)
+			self.front:sendto(reply, address, tonumber(port))
+		elseif not is_any(self.silent, name) then
 			self.last_id = self.last_id % 65535 + 1
 			self.open[self.last_id] = { id = message:sub(1, 2), address = address, port = port, name = name }
 			self.back:sendto(string.pack(">I2", self.last_id) .. message:sub(3), "127.0.0.1", self.server_port)
