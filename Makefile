@@ -160,8 +160,9 @@ lint:
 	@tools/need build lua test
 	@$(MAKE) --no-print-directory lint-configured
 
+lint-configured: export LINT_FLAGS = $(filter-out -MMD -MP,$(FLAGS)) $(PATHS)
 lint-configured:
-	@CC="$(CC)" FLAGS='$(filter-out -MMD -MP,$(FLAGS)) $(PATHS)' tools/lint
+	@CC="$(CC)" tools/lint
 .PHONY: lint-configured
 
 ## format the C sources with clang-format

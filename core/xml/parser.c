@@ -142,7 +142,7 @@ static void refuse(struct parser *p, const char *condition, const char *text)
 /* "NS\1name" or "name": gives the name. Neither part can hold the separator. */
 static struct slice split_name(struct slice full, struct slice *ns_r)
 {
-	const char *split = memchr(full.ptr, NS_SEPARATOR, full.len);
+	const char *split = full.len > 0 ? memchr(full.ptr, NS_SEPARATOR, full.len) : NULL;
 	if (split == NULL) {
 		*ns_r = SLICE_NONE;
 		return full;
