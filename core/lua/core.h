@@ -60,6 +60,7 @@ void l_add_views(lua_State *L);
 void l_add_conns(lua_State *L);
 void l_add_tls(lua_State *L);
 void l_add_router(lua_State *L);
+void l_add_s2s(lua_State *L);
 void l_add_work(lua_State *L);
 
 /* ops of the server */

@@ -24,7 +24,7 @@ struct lua_conn {
 	int self_ref;               /* keeps the handle while the conn lives; LUA_NOREF */
 };
 
-enum listener_kind { LISTENER_LUA, LISTENER_C2S };
+enum listener_kind { LISTENER_LUA, LISTENER_C2S, LISTENER_S2S };
 
 struct lua_listener {
 	struct lua_core *core;
@@ -131,6 +131,10 @@ static void on_accept(void *ctx, struct conn *conn)
 		stream_accept_c2s(listener->core->server, conn);
 		return;
 	}
+	if (listener->kind == LISTENER_S2S) {
+		stream_accept_s2s(listener->core->server, conn);
+		return;
+	}
 	lua_rawgeti(listener->core->L, LUA_REGISTRYINDEX, listener->callbacks_ref);
 	call_back(adopt(listener->core, conn), "onconnect", NULL, NULL);
 }
@@ -150,7 +154,7 @@ static int l_listen(lua_State *L)
 	lua_getfield(L, 1, "listener");
 	lua_getfield(L, 1, "tls");
 	lua_getfield(L, 1, "direct_tls");
-	static const char *const kinds[] = { "lua", "c2s", NULL };
+	static const char *const kinds[] = { "lua", "c2s", "s2s", NULL };
 	int kind = luaL_checkoption(L, 5, "lua", kinds);
 	if (kind == LISTENER_LUA)
 		luaL_checktype(L, 6, LUA_TTABLE);
@@ -333,6 +337,7 @@ static int l_setlistener(lua_State *L)
 	return 0;
 }
 
+/* conn:starttls(context[, name]): name is the server's, on a stream that we opened. */
 static int l_starttls(lua_State *L)
 {
 	struct lua_conn *handle = luaL_checkudata(L, 1, CONN_TYPE);
@@ -341,7 +346,7 @@ static int l_starttls(lua_State *L)
 	if (handle->is_of_session) {
 		struct session *session = server_session(handle->core->server, handle->session);
 		if (session != NULL)
-			started = stream_start_tls(session, context);
+			started = stream_start_tls(session, context, luaL_optstring(L, 3, NULL));
 	} else if (handle->conn != NULL) {
 		started = conn_start_tls_server(handle->conn, context);
 	}
@@ -382,11 +387,19 @@ static int l_ssl_peerchain_pem(lua_State *L)
 	return 1;
 }
 
+/* Is the peer the server of this connection? */
+static bool is_client(lua_State *L)
+{
+	const struct lua_conn *handle = lua_touserdata(L, 1);
+	const struct session *session = handle->is_of_session ? server_session(handle->core->server, handle->session) : NULL;
+	return session != NULL && (session->type == SESSION_S2SOUT_UNAUTHED || session->type == SESSION_S2SOUT);
+}
+
 static int l_ssl_peerverify(lua_State *L)
 {
 	struct conn *conn = l_conn(L);
 	const char *why = "not connected";
-	bool is_valid = conn != NULL && conn_is_secure(conn) && tls_peer_chain_is_valid(conn, false, &why);
+	bool is_valid = conn != NULL && conn_is_secure(conn) && tls_peer_chain_is_valid(conn, is_client(L), &why);
 	lua_pushboolean(L, is_valid);
 	lua_pushstring(L, is_valid ? NULL : why);
 	return 2;

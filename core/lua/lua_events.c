@@ -30,10 +30,23 @@ struct lua_hook {
 
 /* ---- C events to Lua handlers ---- */
 
+/* route/remote also says from which host of ours to which other domain; the table may have been made for an earlier event
+ * of the same dispatch. */
+static void l_add_route(lua_State *L, const struct dispatch *dispatch)
+{
+	if (dispatch->depth == 0 || dispatch->firings[dispatch->depth - 1].event != dispatch->host->route_remote)
+		return;
+	l_push_slice(L, host_name(dispatch->host));
+	lua_setfield(L, -2, "from_host");
+	l_push_slice(L, dispatch->env.to.host);
+	lua_setfield(L, -2, "to_host");
+}
+
 void l_push_dispatch(lua_State *L, struct dispatch *dispatch)
 {
 	if (dispatch->lua != NULL) {
 		lua_rawgeti(L, LUA_REGISTRYINDEX, (int)(intptr_t)dispatch->lua);
+		l_add_route(L, dispatch);
 		return;
 	}
 	lua_createtable(L, 0, 4);
@@ -45,12 +58,7 @@ void l_push_dispatch(lua_State *L, struct dispatch *dispatch)
 		lua_pushboolean(L, true);
 		lua_setfield(L, -2, "to_self");
 	}
-	if (dispatch->depth > 0 && dispatch->firings[dispatch->depth - 1].event == dispatch->host->route_remote) {
-		l_push_slice(L, host_name(dispatch->host));
-		lua_setfield(L, -2, "from_host");
-		l_push_slice(L, dispatch->env.to.host);
-		lua_setfield(L, -2, "to_host");
-	}
+	l_add_route(L, dispatch);
 	lua_pushvalue(L, -1);
 	dispatch->lua = (void *)(intptr_t)luaL_ref(L, LUA_REGISTRYINDEX);
 }

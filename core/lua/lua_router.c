@@ -53,7 +53,7 @@ static int l_process(lua_State *L)
 	struct stanza *stanza = l_check_stanza(L, 2, &el);
 	struct session *origin = l_check_session(L, 1);
 	struct stanza *copy = stanza_clone(stanza, el);
-	if (origin->type == SESSION_C2S)
+	if (origin->type == SESSION_C2S || session_is_s2s(origin))
 		router_receive(origin, &copy);
 	else if (origin->host != NULL)
 		router_post(origin, &copy, false);

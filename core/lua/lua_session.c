@@ -13,6 +13,8 @@
 #include "net/conn.h"
 #include "xml/stanza.h"
 #include "xmpp/host.h"
+#include "xmpp/router.h"
+#include "xmpp/s2s.h"
 #include "xmpp/session.h"
 #include "xmpp/stream.h"
 
@@ -55,8 +57,8 @@ struct session *l_test_session(lua_State *L, int index)
 		return live(handle);
 	if (!lua_istable(L, index))
 		return NULL;
-	/* A host's table stands for the host as a sender; so does any table that names one of our hosts (module code passes
-	 * `prosody.hosts[x]`, or a session-like table of its own). */
+	/* A host's table stands for the host as a sender; so does any table that names one of our hosts (module
+	 * code passes `prosody.hosts[x]`, or a session-like table of its own). */
 	struct lua_core *core = lua_core_of(L);
 	lua_getfield(L, index, "host");
 	struct slice name = lua_type(L, -1) == LUA_TSTRING ? l_to_slice(L, -1) : SLICE_NONE;
@@ -107,13 +109,15 @@ static int send_nothing(lua_State *L)
 	return 1;
 }
 
-/* session.send(stanza | text): with a dot, so the session is an upvalue. Past what a module put in its place, for that
- * calls this one. */
+/* session.send(stanza | text): with a dot, so the session is an upvalue. Past what a module put in its place, for
+ * that calls this one. */
 static int l_send(lua_State *L)
 {
 	struct session *session = l_test_session(L, lua_upvalueindex(1));
 	if (session == NULL)
 		return send_nothing(L);
+	/* Between servers `send` answers, which is routed; `sends2s` is for this very stream. */
+	bool is_answer = session_is_s2s(session) && !lua_toboolean(L, lua_upvalueindex(2));
 	int sent;
 	if (lua_type(L, 1) == LUA_TSTRING) {
 		sent = session->transport != NULL ? session->transport->send_bytes(session, l_to_slice(L, 1)) : -1;
@@ -121,10 +125,10 @@ static int l_send(lua_State *L)
 		struct el el;
 		struct stanza *stanza = l_check_stanza(L, 1, &el);
 		if (el_equal(el, stanza_root(stanza))) {
-			sent = session_send_on(session, stanza);
+			sent = is_answer ? router_send_back(session, stanza) : session_send_on(session, stanza);
 		} else {
 			struct stanza *copy = stanza_clone(stanza, el);
-			sent = session_send_on(session, copy);
+			sent = is_answer ? router_send_back(session, copy) : session_send_on(session, copy);
 			stanza_free(&copy);
 		}
 	}
@@ -166,10 +170,19 @@ static int l_reset_stream(lua_State *L)
 	return 0;
 }
 
+/* session:open_stream(): our header anew, on a stream that we opened. */
+static int l_open_stream(lua_State *L)
+{
+	struct session *session = l_test_session(L, 1);
+	lua_pushboolean(L, session != NULL && stream_open(session) == 0);
+	return 1;
+}
+
 static void l_push_send(lua_State *L, const char *key)
 {
 	lua_pushvalue(L, 1);
-	lua_pushcclosure(L, l_send, 1);
+	lua_pushboolean(L, strcmp(key, "sends2s") == 0);
+	lua_pushcclosure(L, l_send, 2);
 	l_keep(L, 1, key);
 }
 
@@ -181,17 +194,24 @@ static void l_push_log(lua_State *L, const struct session *session)
 	lua_call(L, 1, 1);
 	lua_getfield(L, -1, "init");
 	const char *type = session != NULL ? session_type_name(session) : "session";
-	lua_pushfstring(L, "%s%d", strncmp(type, "c2s", 3) == 0 ? "c2s" : type,
+	lua_pushlstring(L, type, strcspn(type, "_")); /* "s2sin", authenticated or not */
+	lua_pushfstring(L, "%s%d", lua_tostring(L, -1),
 			(int)((struct lua_session *)lua_touserdata(L, 1))->id.index);
+	lua_remove(L, -2);
 	lua_call(L, 1, 1);
 	lua_remove(L, -2);
 	l_keep(L, 1, "log");
 }
 
+static bool is_outgoing(const struct session *session)
+{
+	return session->type == SESSION_S2SOUT || session->type == SESSION_S2SOUT_UNAUTHED;
+}
+
 enum field {
 	F_TYPE = 1, F_USERNAME, F_HOST, F_RESOURCE, F_FULL_JID, F_IP, F_CONN, F_SECURE, F_PRIORITY, F_STREAMID, F_LOG,
 	F_SEND, F_SENDS2S, F_CLOSE, F_RESET_STREAM, F_DESTROYED, F_INTERESTED, F_PRESENCE, F_NOTOPEN, F_LANG, F_DIRECTION,
-	F_BARE_JID, F_AVAILABLE,
+	F_BARE_JID, F_AVAILABLE, F_FROM_HOST, F_TO_HOST, F_OPEN_STREAM,
 };
 
 static const struct {
@@ -205,6 +225,7 @@ static const struct {
 	{ "send", F_SEND },           { "sends2s", F_SENDS2S },     { "close", F_CLOSE },
 	{ "reset_stream", F_RESET_STREAM }, { "destroyed", F_DESTROYED }, { "interested", F_INTERESTED },
 	{ "presence", F_PRESENCE },   { "notopen", F_NOTOPEN },     { "xml_lang", F_LANG },
+	{ "from_host", F_FROM_HOST }, { "to_host", F_TO_HOST },     { "open_stream", F_OPEN_STREAM },
 	{ "direction", F_DIRECTION }, { "bare_jid", F_BARE_JID },   { "available", F_AVAILABLE },
 };
 
@@ -225,6 +246,9 @@ static bool l_push_field(lua_State *L, enum field field, struct session *session
 		return true;
 	case F_RESET_STREAM:
 		lua_pushcfunction(L, l_reset_stream);
+		return true;
+	case F_OPEN_STREAM:
+		lua_pushcfunction(L, l_open_stream);
 		return true;
 	case F_LOG:
 		l_push_log(L, session);
@@ -304,8 +328,16 @@ static bool l_push_field(lua_State *L, enum field field, struct session *session
 		lua_pushstring(L, session->lang);
 		return true;
 	case F_DIRECTION:
-		lua_pushstring(L, session->type == SESSION_S2SOUT || session->type == SESSION_S2SOUT_UNAUTHED ? "outgoing"
-													     : "incoming");
+		lua_pushstring(L, is_outgoing(session) ? "outgoing" : "incoming");
+		return true;
+	case F_FROM_HOST:
+	case F_TO_HOST:
+		if (!session_is_s2s(session))
+			return false;
+		if (is_outgoing(session) == (field == F_FROM_HOST))
+			l_push_slice(L, session->host != NULL ? host_name(session->host) : SLICE_NONE);
+		else
+			l_push_slice(L, s2s_remote(session).len > 0 ? s2s_remote(session) : SLICE_NONE);
 		return true;
 	default:
 		return false;

@@ -491,6 +491,9 @@ static int l_options(lua_State *L)
 		{ "c2s_close", &options->c2s_close_ms, NULL, NULL },
 		{ "c2s_stanza_size", NULL, &options->c2s_stanza_bytes, NULL },
 		{ "c2s_unauthed_stanza_size", NULL, &options->c2s_unauthed_stanza_bytes, NULL },
+		{ "s2s_timeout", &options->s2s_timeout_ms, NULL, NULL },
+		{ "s2s_idle", &options->s2s_idle_ms, NULL, NULL },
+		{ "s2s_stanza_size", NULL, &options->s2s_stanza_bytes, NULL },
 		{ "resources_per_user", NULL, NULL, &options->resources_per_user },
 	};
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
@@ -501,7 +504,7 @@ static int l_options(lua_State *L)
 				*known[i].ms = value > 1e9 ? INT64_MAX / 4 : (int64_t)(value * 1000);
 			else if (known[i].bytes != NULL)
 				*known[i].bytes = (size_t)value;
-			else
+			else if (known[i].count != NULL)
 				*known[i].count = (uint32_t)value;
 		}
 		lua_pop(L, 1);

@@ -31,6 +31,7 @@ static int l_open_native(lua_State *L)
 	l_add_conns(L);
 	l_add_tls(L);
 	l_add_router(L);
+	l_add_s2s(L);
 	l_add_work(L);
 	lua_pushliteral(L, COUPLET_VERSION);
 	lua_setfield(L, -2, "version");

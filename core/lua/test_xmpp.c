@@ -1,20 +1,27 @@
-/* T.stream_table(): the stream's state table, cell by cell, for the spec that holds it against the RFC. */
+/* T.stream_table(kind): the state table of a kind of stream, cell by cell, for the spec that holds it against the RFC. */
 #include <lauxlib.h>
 
 #include "lua/test.h"
 #include "xmpp/stream.h"
 
-/* stream_table() -> { state = { class = action } } */
+/* stream_table("c2s" | "s2sin" | "s2sout") -> { state = { class = action } } */
 static int l_stream_table(lua_State *L)
 {
+	const char *wanted = luaL_checkstring(L, 1);
+	unsigned kind = 0;
+	while (stream_kind_name(kind) != NULL && strcmp(stream_kind_name(kind), wanted) != 0)
+		kind++;
+	luaL_argcheck(L, stream_kind_name(kind) != NULL, 1, "no such kind of stream");
 	lua_newtable(L);
-	for (unsigned s = 0; stream_state_name(s) != NULL; s++) {
+	for (unsigned s = 0; s < stream_state_count(); s++) {
+		if (stream_state_name(kind, s) == NULL)
+			continue;
 		lua_newtable(L);
-		for (unsigned c = 0; stream_class_name(c) != NULL; c++) {
-			lua_pushstring(L, stream_action_name(s, c));
-			lua_setfield(L, -2, stream_class_name(c));
+		for (unsigned c = 0; stream_class_name(kind, c) != NULL; c++) {
+			lua_pushstring(L, stream_action_name(kind, s, c));
+			lua_setfield(L, -2, stream_class_name(kind, c));
 		}
-		lua_setfield(L, -2, stream_state_name(s));
+		lua_setfield(L, -2, stream_state_name(kind, s));
 	}
 	return 1;
 }

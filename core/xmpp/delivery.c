@@ -6,6 +6,7 @@
 #include "xml/stanza.h"
 #include "xmpp/dispatch_private.h"
 #include "xmpp/router.h"
+#include "xmpp/s2s.h"
 #include "xmpp/session.h"
 
 enum message_type { NORMAL, CHAT, GROUPCHAT, HEADLINE, ERROR };
@@ -174,7 +175,7 @@ static const struct {
 } native_hooks[] = {
 	{ "message_bare", message_bare },   { "message_full", message_full }, { "presence_full", presence_full },
 	{ "iq_full", iq_full },             { "iq_bare", iq_bare },           { "iq_host", iq_host },
-	{ "iq_self", iq_self },
+	{ "iq_self", iq_self },             { "route_remote", s2s_route_remote },
 };
 
 enum { N_NATIVE_HOOKS = sizeof(native_hooks) / sizeof(native_hooks[0]) };

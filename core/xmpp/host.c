@@ -10,7 +10,7 @@
 #include "xmpp/server.h"
 #include "xmpp/session.h"
 
-enum { USERS_MAX = 4 * 1024 * 1024 };
+enum { USERS_MAX = 4 * 1024 * 1024, LINKS_MAX = 256 * 1024 };
 
 /* The events every stanza may fire are found once, here, so that firing one nobody hooked is a compare. */
 static void find_events(struct host *host)
@@ -42,6 +42,7 @@ struct host *host_new(struct server *server, struct slice name, struct bus *bus)
 	host->name_len = (uint32_t)name.len;
 	memcpy(host->name, name.ptr, name.len);
 	hash_init(&host->users, USERS_MAX);
+	hash_init(&host->links, LINKS_MAX);
 	list_init(&host->ended_link);
 	find_events(host);
 	host->self = session_new(server, SESSION_HOST);
@@ -59,6 +60,7 @@ void host_free(struct host **where)
 	hash_remove(&host->server->hosts, host_name(host));
 	router_abandon(host->server, host);
 	session_end(host->self, "host removed");
+	hash_done(&host->links); /* the streams themselves stay with their hosts */
 	/* The bus is not ours, and may go before us. */
 	memset(host->before, 0, sizeof(host->before));
 	memset(host->on, 0, sizeof(host->on));

@@ -25,6 +25,7 @@ struct host {
 	struct server *server;
 	struct bus *bus;
 	struct hash users; /* node -> struct user */
+	struct hash links; /* other domain -> what s2s.c keeps of the stream to it */
 	struct event *before[STANZA_NAMES][TARGETS]; /* pre-message/bare ... */
 	struct event *on[STANZA_NAMES][TARGETS];     /* message/bare ... */
 	struct event *route_remote, *offline, *features;

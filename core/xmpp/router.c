@@ -9,6 +9,7 @@
 #include "xml/stanza.h"
 #include "xmpp/dispatch_private.h"
 #include "xmpp/ns.h"
+#include "xmpp/s2s.h"
 #include "xmpp/session.h"
 #include "xmpp/stream.h"
 #include "xmpp/stream_private.h"
@@ -170,6 +171,15 @@ static void send_back(struct session *origin, struct stanza **reply)
 	}
 	session_send(origin, *reply);
 	stanza_free(reply);
+}
+
+int router_send_back(struct session *origin, const struct stanza *stanza)
+{
+	if (origin->host == NULL)
+		return -1;
+	struct stanza *copy = stanza_clone(stanza, stanza_root(stanza));
+	router_route(origin->host->self, &copy);
+	return 0;
 }
 
 void router_bounce(struct session *origin, const struct stanza *stanza, const char *type, const char *condition,
@@ -382,8 +392,58 @@ void router_abandon(struct server *server, const struct host *host)
 
 /* ---- the ways in ---- */
 
+/* Between servers both addresses must be there (RFC 6120 8.1.1.2, 8.1.2.2), and the pair of their domains proven on
+ * this very stream (SECURITY C4). No pre- events: those are for what our own users send. */
+static void receive_from_server(struct session *origin, struct stanza **stanza)
+{
+	struct el root = stanza_root(*stanza);
+	struct slice from = el_attr(*stanza, root, SLICE("from")), to = el_attr(*stanza, root, SLICE("to"));
+	struct dispatch dispatch;
+	char from_text[JID_MAX], normal[JID_MAX + 1];
+	enum stanza_kind kind;
+	if (from.ptr == NULL || to.ptr == NULL) {
+		session_close(origin, "improper-addressing", "Between servers a stanza needs both 'from' and 'to'");
+		return;
+	}
+	if (!keep_jid(from, from_text, &dispatch.env.from) || !keep_jid(to, dispatch.to_text, &dispatch.env.to)) {
+		/* One user's odd address is no reason to end the stream of all. */
+		log_debug("router", "dropped a stanza with an invalid address from another server");
+		return;
+	}
+	struct host *host = server_host(origin->server, dispatch.env.to.host);
+	if (host == NULL) {
+		session_close(origin, "host-unknown", "This server does not serve that host");
+		return;
+	}
+	if (!s2s_is_proven(origin, dispatch.env.to.host, dispatch.env.from.host, PAIR_IN)) {
+		session_close(origin, "invalid-from", "That pair of domains is not proven on this stream");
+		return;
+	}
+	s2s_translate(*stanza);
+	size_t len = jid_write(&dispatch.env.from, normal);
+	if (!slice_equal(el_attr(*stanza, root, SLICE("from")), slice_of(normal, len)))
+		el_set_attr(*stanza, root, SLICE("from"), slice_of(normal, len));
+	if (!find_kind(*stanza, &kind) || !is_well_made(*stanza, kind)
+	    || (kind == STANZA_PRESENCE && !is_known_presence_type(el_attr(*stanza, root, SLICE("type"))))) {
+		router_bounce(host->self, *stanza, "modify", "bad-request", NULL);
+		return;
+	}
+	start(&dispatch, origin, stanza, kind);
+	dispatch.host = host;
+	dispatch.stage = STAGE_ON;
+	if (!address(&dispatch)) { /* parsed once already, so this cannot be */
+		end_dispatch(&dispatch);
+		return;
+	}
+	run(&dispatch, BUS_PASS);
+}
+
 void router_receive(struct session *origin, struct stanza **stanza)
 {
+	if (session_is_s2s(origin)) {
+		receive_from_server(origin, stanza);
+		return;
+	}
 	struct el root = stanza_root(*stanza);
 	struct slice from = el_attr(*stanza, root, SLICE("from"));
 	struct dispatch dispatch;
@@ -440,6 +500,8 @@ void router_post(struct session *origin, struct stanza **stanza, bool with_pre)
 	struct slice from = el_attr(dispatch.env.stanza, stanza_root(dispatch.env.stanza), SLICE("from"));
 	if (from.ptr == NULL || !keep_jid(from, from_text, &dispatch.env.from))
 		dispatch.env.from = (struct jid){ session_node(origin), host_name(origin->host), SLICE_NONE };
+	else if (!with_pre && server_host(origin->server, dispatch.env.from.host) != NULL)
+		dispatch.host = server_host(origin->server, dispatch.env.from.host); /* whose links it goes by */
 	dispatch.stage = with_pre ? STAGE_BEFORE : STAGE_ON;
 	run(&dispatch, BUS_PASS);
 }

@@ -97,6 +97,9 @@ void router_bounce(struct session *origin, const struct stanza *stanza, const ch
  * result is BUS_WAIT: the session is not read from, and later hooks and `done` follow when that hook has ended. */
 enum bus_result router_fire_session(struct session *session, const char *event, struct session_event *data);
 
+/* Routes a copy of an answer to a session between servers. 0, or -1 when the session has no host yet. */
+int router_send_back(struct session *origin, const struct stanza *stanza);
+
 /* Calls one native hook with a stanza that Lua holds. Takes it. */
 enum bus_result router_call_hook(struct session *origin, struct stanza **stanza, hook_fn *fn);
 

@@ -34,6 +34,9 @@ void server_init(struct server *server, struct loop *loop)
 			.c2s_close_ms = 5 * 1000,
 			.c2s_stanza_bytes = 256 * 1024,
 			.c2s_unauthed_stanza_bytes = 8 * 1024,
+			.s2s_timeout_ms = 30 * 1000,
+			.s2s_idle_ms = 60 * 60 * 1000,
+			.s2s_stanza_bytes = 512 * 1024,
 			.resources_per_user = 10,
 		},
 	};

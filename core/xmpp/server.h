@@ -58,6 +58,9 @@ struct server_options {
 	int64_t c2s_close_ms;     /* for the peer to answer </stream:stream> */
 	size_t c2s_stanza_bytes;  /* after authentication */
 	size_t c2s_unauthed_stanza_bytes;
+	int64_t s2s_timeout_ms;   /* for another server to prove itself (30 s) */
+	int64_t s2s_idle_ms;      /* a stream between servers that is not used is closed (1 h) */
+	size_t s2s_stanza_bytes;
 	uint32_t resources_per_user;
 };
 

@@ -10,6 +10,7 @@
 #include "xmpp/host.h"
 #include "xmpp/jid.h"
 #include "xmpp/router.h"
+#include "xmpp/s2s.h"
 #include "xmpp/server_private.h"
 #include "xmpp/stream_private.h"
 
@@ -48,6 +49,11 @@ struct slice session_bare_jid(const struct session *session)
 	if (session->jid == NULL)
 		return session->type == SESSION_HOST ? host_name(session->host) : SLICE_NONE;
 	return slice_of(session->jid, (size_t)session->node_len + 1 + session->host_len);
+}
+
+bool session_is_s2s(const struct session *session)
+{
+	return session->type >= SESSION_S2SIN_UNAUTHED && session->type <= SESSION_S2SOUT;
 }
 
 const char *session_type_name(const struct session *session)
@@ -139,6 +145,8 @@ int session_send(struct session *session, struct stanza *stanza)
 {
 	if (session->is_send_replaced && !session->is_ended)
 		return session->server->ops.send(session, stanza);
+	if (session_is_s2s(session))
+		return router_send_back(session, stanza);
 	return session_send_on(session, stanza);
 }
 
@@ -192,6 +200,7 @@ void session_end(struct session *session, const char *reason)
 	session->is_ended = true;
 	if (session->type != SESSION_HOST)
 		router_fire_session(session, "session-ended", &event);
+	s2s_session_ended(session);
 	stream_session_ended(session);
 	list_remove(&session->link);
 	list_add_last(&session->server->ended, &session->link);

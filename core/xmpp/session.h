@@ -17,6 +17,7 @@ struct conn;
 struct dispatch;
 struct host;
 struct stanza;
+struct s2s;
 struct stream;
 struct user;
 
@@ -49,6 +50,7 @@ struct session {
 	struct stream *stream;   /* NULL on Lua transports and hosts */
 	struct host *host;       /* the host it belongs to or talks to; NULL until its stream header */
 	struct user *user;       /* while bound */
+	struct s2s *s2s;         /* between servers: the other domain, what is proven (s2s.h) */
 	struct list link;        /* server.sessions */
 	struct list user_link;   /* user.sessions */
 	char *jid;               /* "node@host/resource" as far as known; NULL before authentication */
@@ -75,6 +77,7 @@ struct slice session_node(const struct session *session);
 struct slice session_resource(const struct session *session);
 struct slice session_full_jid(const struct session *session); /* empty until bound */
 struct slice session_bare_jid(const struct session *session); /* empty until authenticated */
+bool session_is_s2s(const struct session *session);
 const char *session_type_name(const struct session *session);  /* Prosody's: "c2s_unauthed", "s2sin" ... */
 
 /* After successful SASL: the session speaks for node@host. node is prepared (RFC 6120 6.3.7). */
@@ -87,9 +90,11 @@ int session_bind(struct session *session, struct slice wanted, const char **type
 /* Presence as the router sees it. */
 void session_set_available(struct session *session, bool is_available, int8_t priority);
 
-/* A stanza for the other side; borrows. 0, or -1 when the session cannot take it (closing, queue full). */
+/* A stanza for the other side; borrows. 0, or -1 when the session cannot take it (closing, queue full). Between
+ * servers an answer goes its own way: it is routed to its address, for a stream carries stanzas in one direction
+ * only. */
 int session_send(struct session *session, struct stanza *stanza);
-/* The same, past server_ops.send: filters, then the transport. */
+/* To this very session, past server_ops.send: filters, then the transport. */
 int session_send_on(struct session *session, const struct stanza *stanza);
 
 /* Starts the ending; condition and text as in struct transport. Harmless when closing. */

@@ -1,5 +1,6 @@
-/* Client streams (RFC 6120 4). The table below says what may happen when; the functions after it do it. Input is handed
- * on stanza by stanza from the parser, never from inside expat, so any of them may restart or end the stream. */
+/* What all XML streams have in common (RFC 6120 4): bytes to stanzas and back, restarts, TLS, errors, endings. What
+ * may happen when, and what a header must say, is the kind's (stream_c2s.c, stream_s2s.c). Input is handed on
+ * stanza by stanza from the parser, never from inside expat, so any of them may restart or end the stream. */
 #include "xmpp/stream.h"
 
 #include <assert.h>
@@ -7,102 +8,47 @@
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "base/random.h"
 #include "net/conn.h"
 #include "net/loop.h"
 #include "xml/parser.h"
 #include "xml/stanza.h"
 #include "xml/write.h"
 #include "xmpp/host.h"
-#include "xmpp/jid.h"
 #include "xmpp/ns.h"
 #include "xmpp/router.h"
 #include "xmpp/session.h"
 #include "xmpp/stream_private.h"
 
-enum { SWEEP_MS = 1000, AWAKE_MS = 2000, AWAKE_MAX = 128, TRIM_AFTER = 64, TRIM_EVERY_MS = 60 * 1000, HEADER_MAX = 8 * 1024, ERROR_MAX = 4 * 1024 };
+enum { SWEEP_MS = 1000, AWAKE_MS = 2000, AWAKE_MAX = 128, TRIM_AFTER = 64, TRIM_EVERY_MS = 60 * 1000 };
+enum { HEADER_MAX = 8 * 1024, ERROR_MAX = 4 * 1024 };
 
-/* Where the negotiation stands. The order is the order of a good login. */
-enum state {
-	HEADER,  /* a stream header is due: at the start, after TLS, after SASL */
-	PLAIN,   /* features were sent without TLS */
-	TLS,     /* <proceed/> was sent: only the handshake may come */
-	SECURED, /* features were sent under TLS */
-	AUTHED,  /* features were sent after SASL: a resource must be bound */
-	BOUND,   /* stanzas flow */
-	CLOSING, /* we have closed our side */
-	STATES
-};
-
-/* What came in. */
-enum class {
-	A_HEADER,
-	A_FOOTER,
-	A_STARTTLS,
-	A_SASL,
-	A_IQ,
-	A_MESSAGE,
-	A_PRESENCE,
-	A_NONZA,  /* a child in a namespace of its own: stream management, CSI ... */
-	AN_ERROR, /* <stream:error/> */
-	A_STRANGER, /* a child in the content or stream namespace that is none of the above */
-	CLASSES
-};
-
-enum action {
-	IGNORE,
-	OPEN,           /* check the header, send ours and the features */
-	END,            /* answer the closing tag */
-	EVENT,          /* fire stanza/NAMESPACE:NAME; unanswered: unsupported-stanza-type */
-	IQ_EVENT,       /* fire stanza/iq/NAMESPACE:NAME; unanswered: not-authorized */
-	ROUTE,          /* a stanza of a bound session */
-	NOT_AUTHORIZED, /* stream error: RFC 6120 4.9.3.12 */
-	UNSUPPORTED,    /* stream error: 4.9.3.24 unsupported-stanza-type */
-	GIVE_UP,        /* the peer reported an error: close */
-	ACTIONS
-};
-
-static const char *const state_names[STATES] = { "header", "plain", "tls", "secured", "authed", "bound", "closing" };
-static const char *const class_names[CLASSES] = { "header",  "footer",   "starttls", "sasl",  "iq",
-						  "message", "presence", "nonza",    "error", "stranger" };
+static const char *const class_names[STREAM_CLASSES] = { "header",  "footer",   "starttls", "sasl",     "iq",
+							 "message", "presence", "nonza",    "error",    "stranger",
+							 "dialback", "features", "tls" };
 static const char *const action_names[ACTIONS] = { "ignore", "open",           "end",         "event",  "iq-event",
 						   "route",  "not-authorized", "unsupported", "give-up" };
+static const struct stream_kind *const kinds[] = { &stream_c2s, &stream_s2sin, &stream_s2sout };
 
-/* RFC 6120 4.3.2, 5.4, 6.4, 7.1: nothing but the negotiation in its order before a resource is bound. */
-static const uint8_t table[STATES][CLASSES] = {
-	/*           header  footer  starttls        sasl            iq              message         presence        nonza           error    stranger */
-	[HEADER]  = { OPEN,   END,    NOT_AUTHORIZED, NOT_AUTHORIZED, NOT_AUTHORIZED, NOT_AUTHORIZED, NOT_AUTHORIZED, NOT_AUTHORIZED, GIVE_UP, UNSUPPORTED },
-	[PLAIN]   = { IGNORE, END,    EVENT,          EVENT,          IQ_EVENT,       NOT_AUTHORIZED, NOT_AUTHORIZED, EVENT,          GIVE_UP, UNSUPPORTED },
-	[TLS]     = { IGNORE, IGNORE, IGNORE,         IGNORE,         IGNORE,         IGNORE,         IGNORE,         IGNORE,         IGNORE,  IGNORE },
-	[SECURED] = { IGNORE, END,    UNSUPPORTED,    EVENT,          IQ_EVENT,       NOT_AUTHORIZED, NOT_AUTHORIZED, EVENT,          GIVE_UP, UNSUPPORTED },
-	[AUTHED]  = { IGNORE, END,    UNSUPPORTED,    EVENT,          IQ_EVENT,       NOT_AUTHORIZED, NOT_AUTHORIZED, EVENT,          GIVE_UP, UNSUPPORTED },
-	[BOUND]   = { IGNORE, END,    UNSUPPORTED,    EVENT,          ROUTE,          ROUTE,          ROUTE,          EVENT,          GIVE_UP, UNSUPPORTED },
-	[CLOSING] = { IGNORE, END,    IGNORE,         IGNORE,         IGNORE,         IGNORE,         IGNORE,         IGNORE,         IGNORE,  IGNORE },
-};
+enum { KINDS = sizeof(kinds) / sizeof(kinds[0]) };
 
-struct stream {
-	struct server *server;
-	struct session *session; /* NULL once it has ended */
-	struct conn *conn;
-	struct parser *parser;
-	struct timer *deadline;  /* until bound */
-	struct list awake_link;  /* server.awake while the parser holds an expat */
-	int64_t last_used_ms;
-	enum state state : 8;
-	bool is_authed : 1, is_bound : 1;
-	bool has_sent_header : 1, has_sent_footer : 1;
-	bool was_reset : 1;      /* since the parser was last asked */
-	bool has_rest : 1;       /* input was left when the stream was reset */
-	bool is_running : 1;     /* in run_parser, which must not be entered twice */
-	char id[RANDOM_ID_SIZE];
-};
+const char *stream_kind_name(unsigned kind) { return kind < KINDS ? kinds[kind]->log_name : NULL; }
+unsigned stream_state_count(void) { return STREAM_STATES; }
 
-const char *stream_state_name(unsigned state) { return state < STATES ? state_names[state] : NULL; }
-const char *stream_class_name(unsigned class) { return class < CLASSES ? class_names[class] : NULL; }
-
-const char *stream_action_name(unsigned state, unsigned class)
+const char *stream_state_name(unsigned kind, unsigned state)
 {
-	return state < STATES && class < CLASSES ? action_names[table[state][class]] : NULL;
+	return kind < KINDS && state < STREAM_STATES ? kinds[kind]->state_names[state] : NULL;
+}
+
+const char *stream_class_name(unsigned kind, unsigned class)
+{
+	return kind < KINDS && class < kinds[kind]->n_classes ? class_names[class] : NULL;
+}
+
+const char *stream_action_name(unsigned kind, unsigned state, unsigned class)
+{
+	if (stream_state_name(kind, state) == NULL || stream_class_name(kind, class) == NULL)
+		return NULL;
+	return action_names[kinds[kind]->table[state][class]];
 }
 
 struct conn *stream_conn(const struct session *session)
@@ -110,18 +56,25 @@ struct conn *stream_conn(const struct session *session)
 	return session->stream != NULL ? session->stream->conn : NULL;
 }
 
-const char *stream_id(const struct session *session) { return session->stream != NULL ? session->stream->id : ""; }
+const char *stream_id(const struct session *session)
+{
+	const struct stream *stream = session->stream;
+	if (stream == NULL)
+		return "";
+	if (stream->kind->is_outgoing)
+		return stream->peer_id != NULL ? stream->peer_id : "";
+	return stream->id;
+}
 
 bool stream_is_secure(const struct session *session)
 {
 	return stream_conn(session) != NULL && conn_is_secure(session->stream->conn);
 }
 
-/* For the log: "c2s" and the session's number, as Prosody names them. */
-static const char *log_name(const struct stream *stream, char into[32])
+const char *stream_log_name(const struct stream *stream, char into[32])
 {
 	unsigned number = stream->session != NULL ? stream->session->id.index : 0;
-	snprintf(into, 32, "c2s%x", number);
+	snprintf(into, 32, "%s%x", stream->kind->log_name, number);
 	return into;
 }
 
@@ -137,7 +90,7 @@ static int send_bytes(struct session *session, struct slice bytes)
 	return conn_write(stream->conn, bytes);
 }
 
-static int send_stanza(struct session *session, const struct stanza *stanza)
+int stream_write(struct session *session, const struct stanza *stanza)
 {
 	struct stream *stream = session->stream;
 	if (stream == NULL || stream->conn == NULL || stream->has_sent_footer)
@@ -145,29 +98,35 @@ static int send_stanza(struct session *session, const struct stanza *stanza)
 	struct el root = stanza_root(stanza);
 	size_t bound = write_bound(stanza, root);
 	session->server->stanzas_out++;
+	stream->was_used = true;
 	if (session->has_byte_filters) {
 		char *text = mem_new(bound + 1);
-		size_t len = write_into(text, stanza, root, NS_CLIENT);
+		size_t len = write_into(text, stanza, root, stream->kind->content_ns);
 		int sent = send_bytes(session, slice_of(text, len));
 		mem_free(text);
 		return sent;
 	}
 	char *space = conn_reserve(stream->conn, bound);
 	if (space == NULL) {
+		/* One slow server is no reason to lose what it has yet to read; its senders are told (s2s.c). */
+		if (stream->kind != &stream_c2s)
+			return -1;
 		session_close(session, "resource-constraint", "You are not reading what is sent to you");
 		return -1;
 	}
-	conn_commit(stream->conn, write_into(space, stanza, root, NS_CLIENT));
+	conn_commit(stream->conn, write_into(space, stanza, root, stream->kind->content_ns));
 	return 0;
 }
 
-static void send_header(struct stream *stream, struct slice from, struct slice to)
+void stream_send_header(struct stream *stream, struct slice from, struct slice to)
 {
 	struct buf text;
 	buf_init(&text, HEADER_MAX);
-	random_id(stream->id);
-	buf_addf(&text, "<?xml version='1.0'?><stream:stream xmlns='jabber:client' "
-			"xmlns:stream='http://etherx.jabber.org/streams' id='%s' version='1.0' xml:lang='en'", stream->id);
+	buf_add(&text, slice_of_str(stream->kind->opening));
+	if (!stream->kind->is_outgoing) { /* RFC 6120 4.7.3: the one who answers gives the stream its id */
+		random_id(stream->id);
+		buf_addf(&text, " id='%s'", stream->id);
+	}
 	if (from.len > 0) {
 		buf_add(&text, SLICE(" from='"));
 		write_escaped(&text, from);
@@ -189,16 +148,16 @@ static void features_are_made(struct session_event *event, enum bus_result resul
 	if (result == BUS_FAILED) /* half of them could mislead: without TLS, without the right mechanisms */
 		session_close(event->session, "internal-server-error", NULL);
 	else if (!event->session->is_closing)
-		send_stanza(event->session, event->features);
+		stream_write(event->session, event->features);
 }
 
-static void send_features(struct stream *stream)
+void stream_send_features(struct stream *stream, const char *name)
 {
 	struct session *session = stream->session;
 	struct stanza *features = stanza_new(SLICE("stream:features"), SLICE_NONE);
 	struct session_event event = { .data_kind = DATA_SESSION, .session = session, .features = features,
 				       .done = features_are_made };
-	router_fire_session(session, "stream-features", &event);
+	router_fire_session(session, name, &event);
 }
 
 /* ---- endings ---- */
@@ -209,7 +168,7 @@ static void say_goodbye(struct stream *stream, const char *condition, const char
 	if (stream->has_sent_footer || stream->conn == NULL)
 		return;
 	if (!stream->has_sent_header) /* RFC 6120 4.9.1.2: an error needs a stream to stand in */
-		send_header(stream, stream->session != NULL && stream->session->host != NULL
+		stream_send_header(stream, stream->session != NULL && stream->session->host != NULL
 					    ? host_name(stream->session->host) : SLICE_NONE, SLICE_NONE);
 	struct buf out;
 	buf_init(&out, ERROR_MAX);
@@ -226,9 +185,9 @@ static void say_goodbye(struct stream *stream, const char *condition, const char
 	conn_write(stream->conn, buf_slice(&out));
 	buf_done(&out);
 	stream->has_sent_footer = true;
-	stream->state = CLOSING;
+	stream->state = STREAM_CLOSING;
 	char name[32];
-	log_debug(log_name(stream, name), "closing stream: %s%s%s", condition != NULL ? condition : "no error",
+	log_debug(stream_log_name(stream, name), "closing stream: %s%s%s", condition != NULL ? condition : "no error",
 		  text != NULL ? ": " : "", text != NULL ? text : "");
 }
 
@@ -242,7 +201,7 @@ static void close_stream(struct session *session, const char *condition, const c
 	session_end(session, text != NULL ? text : condition);
 }
 
-static const struct transport stream_transport = { send_stanza, send_bytes, close_stream };
+static const struct transport stream_transport = { stream_write, send_bytes, close_stream };
 
 void stream_session_ended(struct session *session)
 {
@@ -264,6 +223,7 @@ static void free_stream(struct stream *stream)
 	}
 	parser_free(&stream->parser);
 	timer_free(&stream->deadline);
+	mem_free(stream->peer_id);
 	mem_free(stream);
 }
 
@@ -274,7 +234,7 @@ static void on_closed(void *ctx, const char *reason)
 	if (stream->session != NULL) {
 		struct session *session = stream->session;
 		char name[32];
-		log_debug(log_name(stream, name), "disconnected: %s", reason);
+		log_debug(stream_log_name(stream, name), "disconnected: %s", reason);
 		session_end(session, reason);
 	}
 	if (stream->is_running)
@@ -285,83 +245,85 @@ static void on_closed(void *ctx, const char *reason)
 
 /* ---- input ---- */
 
-static enum class class_of(const struct stanza *stanza)
+static enum stream_class class_of(const struct stream *stream, const struct stanza *stanza)
 {
 	struct el root = stanza_root(stanza);
 	struct slice name = el_name(stanza, root), ns = el_own_ns(stanza, root);
-	if (slice_equal(ns, NS_CLIENT)) {
+	bool is_s2s = stream->kind->n_classes > C2S_CLASSES;
+	if (slice_equal(ns, stream->kind->content_ns)) {
 		if (slice_is(name, "message"))
 			return A_MESSAGE;
 		if (slice_is(name, "iq"))
-			return A_IQ;
+			return AN_IQ;
 		return slice_is(name, "presence") ? A_PRESENCE : A_STRANGER;
 	}
-	if (slice_equal(ns, NS_TLS) && slice_is(name, "starttls"))
-		return A_STARTTLS;
+	if (slice_equal(ns, NS_TLS)) {
+		if (slice_is(name, "starttls"))
+			return A_STARTTLS;
+		return is_s2s ? A_TLS_ANSWER : A_NONZA;
+	}
 	if (slice_equal(ns, NS_SASL))
 		return A_SASL;
-	if (slice_equal(ns, NS_STREAMS))
-		return slice_is(name, "error") ? AN_ERROR : A_STRANGER;
+	if (slice_equal(ns, NS_STREAMS)) {
+		if (slice_is(name, "error"))
+			return AN_ERROR;
+		return is_s2s && slice_is(name, "features") ? FEATURES : A_STRANGER;
+	}
+	if (is_s2s && slice_equal(ns, NS_DIALBACK))
+		return A_DIALBACK;
 	return ns.len == 0 ? A_STRANGER : A_NONZA;
 }
 
-static void fail(struct stream *stream, const char *condition, const char *text)
+void stream_fail(struct stream *stream, const char *condition, const char *text)
 {
 	if (stream->session != NULL)
 		session_close(stream->session, condition, text);
 }
 
-/* RFC 6120 4.7, 4.9.3: our answer to the peer's opening tag. */
-static void open_stream(struct stream *stream, const struct stanza *header)
+/* Closes because the peer has told us of an error (RFC 6120 4.9.1.1); its words are the reason. */
+static void give_up(struct stream *stream, const struct stanza *error)
 {
 	struct session *session = stream->session;
-	struct el root = stanza_root(header);
-	struct slice to = el_attr(header, root, SLICE("to")), from = el_attr(header, root, SLICE("from"));
-	struct slice version = el_attr(header, root, SLICE("version")), lang = el_attr(header, root, SLICE("xml:lang"));
-	char name[JID_PART_MAX + 1];
-	int name_len = jid_prep_host(to, name);
-	struct host *host = name_len > 0 ? server_host(stream->server, slice_of(name, (size_t)name_len)) : NULL;
-
-	stream->has_sent_header = false;
-	bool is_same_host = session->host == NULL || session->host == host;
-	if (session->host == NULL)
-		session->host = host;
-	if (!el_is(header, root, SLICE("stream"), NS_STREAMS)
-	    || !slice_equal(el_attr(header, root, SLICE("xmlns")), NS_CLIENT)) {
-		fail(stream, "invalid-namespace", "This port speaks jabber:client in http://etherx.jabber.org/streams");
-		return;
+	struct el root = stanza_root(error), text = el_child(error, root, SLICE("text"), NS_STREAM_ERRORS);
+	struct slice words = el_is_none(text) ? SLICE_NONE : el_text(error, text), condition = SLICE_NONE;
+	for (struct el el = el_first(error, root); !el_is_none(el) && condition.len == 0; el = el_next(error, el)) {
+		if (!el_equal(el, text) && slice_equal(el_ns(error, el), NS_STREAM_ERRORS))
+			condition = el_name(error, el);
 	}
-	if (to.ptr == NULL) {
-		fail(stream, "improper-addressing", "The stream header must say which host it is for (attribute 'to')");
-		return;
-	}
-	if (name_len <= 0) {
-		fail(stream, "improper-addressing", "The 'to' address is not a valid host name");
-		return;
-	}
-	if (host == NULL || host->is_component) {
-		fail(stream, "host-unknown", host == NULL ? "This server does not serve that host"
-							  : "This host does not accept clients");
-		return;
-	}
-	if (!is_same_host) { /* SECURITY B6: a login is for the host it was made on */
-		fail(stream, "not-authorized", "A restarted stream must be to the same host");
-		return;
-	}
-	if (version.len < 2 || version.ptr[0] != '1' || version.ptr[1] != '.') {
-		fail(stream, "unsupported-version", "Only XMPP 1.0 is supported");
-		return;
-	}
-	mem_free(session->lang);
-	session->lang = lang.len > 0 && lang.len < 64 ? mem_copy(lang) : NULL;
-	send_header(stream, host_name(host), stream->is_authed ? session_bare_jid(session) : from);
-	stream->state = stream->is_authed ? AUTHED : conn_is_secure(stream->conn) ? SECURED : PLAIN;
-	char log[32];
-	log_debug(log_name(stream, log), "stream opened to %s (%s)", host->name, state_names[stream->state]);
-	send_features(stream);
+	if (words.len > 256)
+		words.len = 256;
+	char reason[512];
+	snprintf(reason, sizeof(reason), "the other side ended the stream: %.*s%s%.*s",
+		 (int)(condition.len < 64 ? condition.len : 64), condition.len > 0 ? condition.ptr : "",
+		 words.len > 0 ? ": " : "", (int)words.len, words.len > 0 ? words.ptr : "");
+	say_goodbye(stream, NULL, NULL);
+	conn_close(stream->conn, reason);
+	session_end(session, reason);
 }
 
-static void handle(struct stream *stream, enum class class, struct stanza **stanza)
+bool stream_header_has_ns(struct stream *stream, const struct stanza *header)
+{
+	struct el root = stanza_root(header);
+	if (el_is(header, root, SLICE("stream"), NS_STREAMS)
+	    && slice_equal(el_attr(header, root, SLICE("xmlns")), stream->kind->content_ns))
+		return true;
+	char text[96];
+	snprintf(text, sizeof(text), "This port speaks %.*s in %.*s", SLICE_ARG(stream->kind->content_ns),
+		 SLICE_ARG(NS_STREAMS));
+	stream_fail(stream, "invalid-namespace", text);
+	return false;
+}
+
+bool stream_header_has_version(struct stream *stream, const struct stanza *header)
+{
+	struct slice version = el_attr(header, stanza_root(header), SLICE("version"));
+	if (version.len >= 2 && version.ptr[0] == '1' && version.ptr[1] == '.')
+		return true;
+	stream_fail(stream, "unsupported-version", "Only XMPP 1.0 is supported");
+	return false;
+}
+
+static void handle(struct stream *stream, enum stream_class class, struct stanza **stanza)
 {
 	struct session *session = stream->session;
 	session->server->stanzas_in++;
@@ -370,33 +332,35 @@ static void handle(struct stream *stream, enum class class, struct stanza **stan
 		if (*stanza == NULL)
 			return;
 	}
-	switch ((enum action)table[stream->state][class]) {
+	switch ((enum stream_action)stream->kind->table[stream->state][class]) {
 	case IGNORE:
 	case ACTIONS:
 		break;
 	case OPEN:
-		open_stream(stream, *stanza);
+		stream->kind->open(stream, *stanza);
 		break;
 	case END:
-	case GIVE_UP:
 		session_close(session, NULL, NULL);
+		break;
+	case GIVE_UP:
+		give_up(stream, *stanza);
 		break;
 	case EVENT:
 		if (!router_fire_stanza(session, stanza, false) && stream->session != NULL)
-			fail(stream, "unsupported-stanza-type", "Nothing here understands that element at this stage");
+			stream_fail(stream, "unsupported-stanza-type", "Nothing here understands that element at this stage");
 		break;
 	case IQ_EVENT:
 		if (!router_fire_stanza(session, stanza, true) && stream->session != NULL)
-			fail(stream, "not-authorized", "Log in and bind a resource first");
+			stream_fail(stream, "not-authorized", stream->kind->unauthorized);
 		break;
 	case ROUTE:
 		router_receive(session, stanza);
 		break;
 	case NOT_AUTHORIZED:
-		fail(stream, "not-authorized", "Log in and bind a resource first");
+		stream_fail(stream, "not-authorized", stream->kind->unauthorized);
 		break;
 	case UNSUPPORTED:
-		fail(stream, "unsupported-stanza-type", "Nothing here understands that element at this stage");
+		stream_fail(stream, "unsupported-stanza-type", "Nothing here understands that element at this stage");
 		break;
 	}
 }
@@ -412,11 +376,11 @@ static void run_parser(struct stream *stream)
 			break;
 		stream->was_reset = false;
 		if (result == PARSER_FAILED)
-			fail(stream, parser_condition(stream->parser), parser_text(stream->parser));
+			stream_fail(stream, parser_condition(stream->parser), parser_text(stream->parser));
 		else if (result == PARSER_FOOTER)
 			handle(stream, A_FOOTER, &stanza);
 		else
-			handle(stream, result == PARSER_HEADER ? A_HEADER : class_of(stanza), &stanza);
+			handle(stream, result == PARSER_HEADER ? A_HEADER : class_of(stream, stanza), &stanza);
 		stanza_free(&stanza);
 		if (stream->was_reset)
 			break;
@@ -426,7 +390,8 @@ static void run_parser(struct stream *stream)
 		free_stream(stream);
 }
 
-/* The stream's parser gives its expat back, unless it is in the middle of a stanza: then it is looked at again later. */
+/* The stream's parser gives its expat back, unless it is in the middle of a stanza: then it is looked at again
+ * later. */
 static void rest(struct stream *stream)
 {
 	struct server *server = stream->server;
@@ -480,7 +445,7 @@ static void sweep(void *ctx)
 static void on_data(void *ctx, struct slice bytes)
 {
 	struct stream *stream = ctx;
-	if (stream->session == NULL || stream->state == CLOSING)
+	if (stream->session == NULL || stream->state == STREAM_CLOSING)
 		return;
 	if (stream->session->has_byte_filters)
 		bytes = stream->server->ops.filter_bytes(stream->session, bytes, false);
@@ -489,15 +454,24 @@ static void on_data(void *ctx, struct slice bytes)
 	run_parser(stream);
 }
 
+/* Whoever wanted to see the connection first has seen it. */
+static void after_look(struct session_event *event, enum bus_result result)
+{
+	struct session *session = event->session;
+	(void)result;
+	if (!session->is_closing && session->stream != NULL && session->stream->kind->greet != NULL)
+		session->stream->kind->greet(session->stream);
+}
+
 static void on_secured(void *ctx)
 {
 	struct stream *stream = ctx;
 	if (stream->session == NULL)
 		return;
-	stream->state = HEADER;
+	stream->state = STREAM_HEADER;
 	char name[32];
-	log_debug(log_name(stream, name), "TLS is on");
-	struct session_event event = { .data_kind = DATA_SESSION, .session = stream->session };
+	log_debug(stream_log_name(stream, name), "TLS is on");
+	struct session_event event = { .data_kind = DATA_SESSION, .session = stream->session, .done = after_look };
 	router_fire_session(stream->session, "session-secured", &event);
 }
 
@@ -508,33 +482,42 @@ static void on_ended(void *ctx)
 		session_close(stream->session, NULL, NULL);
 }
 
-/* Nothing came for long: a space keeps NATs open and finds dead peers (TCP_USER_TIMEOUT ends them). */
 static void on_idle(void *ctx)
 {
 	struct stream *stream = ctx;
-	if (stream->session == NULL || stream->state != BOUND)
-		return;
-	struct session_event event = { .data_kind = DATA_SESSION, .session = stream->session };
-	if (router_fire_session(stream->session, "c2s-read-timeout", &event) == BUS_PASS && stream->session != NULL)
-		send_bytes(stream->session, SLICE(" "));
+	if (stream->session != NULL)
+		stream->kind->idle(stream);
 }
 
 static void on_deadline(void *ctx)
 {
 	struct stream *stream = ctx;
-	fail(stream, "connection-timeout", "Logging in took too long");
+	stream_fail(stream, "connection-timeout", "Logging in took too long");
 }
 
-static void on_drained(void *ctx)
+/* An outgoing connection is up. With TLS from the first byte, on_secured is next. */
+static void on_opened(void *ctx)
 {
 	struct stream *stream = ctx;
 	if (stream->session == NULL)
 		return;
 	struct session_event event = { .data_kind = DATA_SESSION, .session = stream->session };
-	router_fire_session(stream->session, "c2s-ondrain", &event);
+	if (stream->state == STREAM_HEADER)
+		event.done = after_look;
+	router_fire_session(stream->session, "s2sout-connected", &event);
+}
+
+static void on_drained(void *ctx)
+{
+	struct stream *stream = ctx;
+	if (stream->session == NULL || stream->kind->drained_event == NULL)
+		return;
+	struct session_event event = { .data_kind = DATA_SESSION, .session = stream->session };
+	router_fire_session(stream->session, stream->kind->drained_event, &event);
 }
 
 static const struct conn_handler stream_handler = {
+	.opened = on_opened,
 	.data = on_data,
 	.secured = on_secured,
 	.ended = on_ended,
@@ -545,18 +528,26 @@ static const struct conn_handler stream_handler = {
 
 static void set_limits(struct stream *stream)
 {
-	struct parser_limits limits = stream->is_authed ? parser_limits_c2s : parser_limits_unauthed;
-	limits.stanza_bytes = stream->is_authed ? stream->server->options.c2s_stanza_bytes
-						: stream->server->options.c2s_unauthed_stanza_bytes;
+	const struct server_options *options = &stream->server->options;
+	struct parser_limits limits = parser_limits_unauthed;
+	limits.stanza_bytes = options->c2s_unauthed_stanza_bytes;
+	if (stream->is_authed && stream->kind == &stream_c2s) {
+		limits = parser_limits_c2s;
+		limits.stanza_bytes = options->c2s_stanza_bytes;
+	} else if (stream->is_authed) {
+		limits = parser_limits_s2s;
+		limits.stanza_bytes = options->s2s_stanza_bytes;
+	}
 	parser_set_limits(stream->parser, &limits);
 }
 
-struct session *stream_accept_c2s(struct server *server, struct conn *conn)
+struct stream *stream_new(const struct stream_kind *kind, struct session *session, struct conn *conn)
 {
-	struct session *session = session_new(server, SESSION_C2S_UNAUTHED);
+	struct server *server = session->server;
 	struct stream *stream = mem_new(sizeof(*stream));
 	stream->server = server;
 	stream->session = session;
+	stream->kind = kind;
 	stream->conn = conn;
 	stream->parser = parser_new(&parser_limits_unauthed);
 	list_init(&stream->awake_link);
@@ -565,13 +556,15 @@ struct session *stream_accept_c2s(struct server *server, struct conn *conn)
 	set_limits(stream);
 	if (server->sweep == NULL)
 		server->sweep = timer_new(server->loop, sweep, server);
-	stream->deadline = timer_new(server->loop, on_deadline, stream);
-	timer_start(stream->deadline, server->options.c2s_timeout_ms);
 	conn_set_handler(conn, &stream_handler, stream);
-	conn_set_idle_ms(conn, server->options.c2s_idle_ms);
-	char name[32];
-	log_debug(log_name(stream, name), "client connected from %s", conn_ip(conn));
-	return session;
+	return stream;
+}
+
+void stream_set_deadline(struct stream *stream, int64_t ms)
+{
+	if (stream->deadline == NULL)
+		stream->deadline = timer_new(stream->server->loop, on_deadline, stream);
+	timer_start(stream->deadline, ms);
 }
 
 void stream_authenticated(struct session *session)
@@ -587,7 +580,7 @@ void stream_bound(struct session *session)
 	if (session->stream == NULL)
 		return;
 	session->stream->is_bound = true;
-	session->stream->state = BOUND;
+	session->stream->state = STREAM_BOUND;
 	timer_free(&session->stream->deadline);
 }
 
@@ -599,21 +592,47 @@ void stream_reset(struct session *session)
 	stream->has_rest = parser_has_rest(stream->parser);
 	parser_reset(stream->parser);
 	stream->was_reset = true;
-	stream->state = HEADER;
+	stream->state = STREAM_HEADER;
 }
 
-int stream_start_tls(struct session *session, struct tls_context *context)
+void stream_proven(struct session *session)
+{
+	struct stream *stream = session->stream;
+	if (stream == NULL)
+		return;
+	stream_authenticated(session);
+	stream->is_bound = true;
+	if (stream->state == STREAM_PLAIN || stream->state == STREAM_SECURED)
+		stream->state = STREAM_AUTHED;
+	timer_free(&stream->deadline);
+}
+
+int stream_open(struct session *session)
+{
+	struct stream *stream = session->stream;
+	if (stream == NULL || !stream->kind->is_outgoing || stream->state != STREAM_HEADER)
+		return -1;
+	stream->kind->greet(stream);
+	return 0;
+}
+
+int stream_start_tls(struct session *session, struct tls_context *context, const char *sni)
 {
 	struct stream *stream = session->stream;
 	if (stream == NULL || conn_is_secure(stream->conn))
 		return -1;
-	/* SECURITY B1: what was sent along with <starttls/> would count as said under TLS. */
-	if ((!stream->was_reset && parser_has_rest(stream->parser)) || (stream->was_reset && stream->has_rest)
-	    || conn_start_tls_server(stream->conn, context) != 0) {
-		session_close(session, "policy-violation", "Data was sent behind <starttls/>");
+	/* SECURITY B1: what was sent along with <starttls/> or <proceed/> would count as said under TLS. */
+	bool has_rest = stream->was_reset ? stream->has_rest : parser_has_rest(stream->parser);
+	int started = -1;
+	if (!has_rest)
+		started = stream->kind->is_outgoing ? conn_start_tls_client(stream->conn, context, sni, NULL)
+						    : conn_start_tls_server(stream->conn, context);
+	if (started != 0) {
+		session_close(session, "policy-violation", stream->kind->is_outgoing
+				? "Data was sent behind <proceed/>" : "Data was sent behind <starttls/>");
 		return -1;
 	}
-	stream->state = TLS;
+	stream->state = STREAM_TLS;
 	return 0;
 }
 

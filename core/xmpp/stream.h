@@ -1,38 +1,61 @@
 /* An XML stream over a connection (RFC 6120 4): header, features, restarts, errors, limits and time-outs.
  *
- * What may happen when is one table, [state][element class] -> action, in stream.c; its every cell has a spec. */
+ * What may happen when is one table, [state][element class] -> action, per kind of
+ * stream, in stream_c2s.c and stream_s2s.c; its every cell has a spec. */
 #ifndef XMPP_STREAM_H
 #define XMPP_STREAM_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/slice.h"
 
 struct conn;
+struct error;
+struct host;
 struct server;
 struct session;
 struct stanza;
 struct tls_context;
 
-/* A client connected: gives it a session and a stream, which live and die with the conn. */
+/* A client, or another server, connected: gives it a session and a stream, which live and die with the conn. */
 struct session *stream_accept_c2s(struct server *server, struct conn *conn);
+struct session *stream_accept_s2s(struct server *server, struct conn *conn);
+
+/* Where to connect for a stream from a host of ours to another domain. */
+struct s2s_target {
+	struct slice domain;     /* prepared */
+	const char *address;     /* numeric */
+	uint16_t port;
+	struct tls_context *tls; /* NULL: not with TLS from the first byte */
+	const char *sni;         /* for it; NULL for none */
+};
+/* Starts connecting and gives a session, whose end tells of failure; NULL and error_r when it fails at once. */
+struct session *stream_connect_s2s(struct server *server, struct host *from, const struct s2s_target *target,
+				   struct error *error_r);
 
 struct conn *stream_conn(const struct session *session); /* NULL when it has none */
 const char *stream_id(const struct session *session);    /* of the current stream; "" before the header */
 bool stream_is_secure(const struct session *session);
 
-/* The next thing the peer sends is a new stream header (after TLS and SASL: RFC 6120 4.3.3). What was read but not yet
- * handled is dropped. */
+/* The next thing the peer sends is a new stream header (after TLS and SASL: RFC 6120 4.3.3). What was read but not
+ * yet handled is dropped. */
 void stream_reset(struct session *session);
-/* Sends <features/> anew? No: sends our header (and features) now; for sessions that open first (s2s). */
-int stream_start_tls(struct session *session, struct tls_context *context);
+/* Sends our header anew on a stream that we opened, after stream_reset. -1 on any other. */
+int stream_open(struct session *session);
+/* After <proceed/>, sent or received: as server, or as client on a stream that we opened; sni then names the peer
+ * (NULL: no name). -1 and the stream's end when data came along with the word. */
+int stream_start_tls(struct session *session, struct tls_context *context, const char *sni);
 
 /* Reading goes on after the last parked dispatch of the session ended. */
 void stream_resume(struct session *session);
 
-/* T: the table's cell, "STATE" x "class" -> action name; NULL past the end. */
-const char *stream_state_name(unsigned state);
-const char *stream_class_name(unsigned class);
-const char *stream_action_name(unsigned state, unsigned class);
+/* T: the tables. Kinds of streams and classes of elements end with NULL; a NULL state is one the kind does not
+ * have. */
+const char *stream_kind_name(unsigned kind);
+unsigned stream_state_count(void);
+const char *stream_state_name(unsigned kind, unsigned state);
+const char *stream_class_name(unsigned kind, unsigned class);
+const char *stream_action_name(unsigned kind, unsigned state, unsigned class);
 
 #endif

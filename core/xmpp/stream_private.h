@@ -1,13 +1,133 @@
-/* What session.c and router.c ask of stream.c beyond stream.h. All are harmless for sessions without a stream. */
+/* The inside of a stream, shared by stream.c (what all streams have in common), stream_c2s.c and stream_s2s.c (what
+ * each kind does), and the few things session.c, router.c and s2s.c ask of them. The latter are harmless for
+ * sessions without a stream. */
 #ifndef XMPP_STREAM_PRIVATE_H
 #define XMPP_STREAM_PRIVATE_H
 
-struct session;
+#include <stdbool.h>
+#include <stdint.h>
 
+#include "base/list.h"
+#include "base/random.h"
+#include "base/slice.h"
+
+struct conn;
+struct conn_handler;
+struct parser;
+struct server;
+struct session;
+struct stanza;
+struct stream;
+struct timer;
+
+/* Where the negotiation stands. The order is the order of a good one. */
+enum stream_state {
+	STREAM_HEADER,  /* a stream header is due: at the start, after TLS, after SASL */
+	STREAM_PLAIN,   /* headers (and, by the one who answers, features) were sent without TLS */
+	STREAM_TLS,     /* TLS was agreed on: only the handshake may come */
+	STREAM_SECURED, /* headers were sent under TLS */
+	STREAM_AUTHED,  /* c2s: features were sent after SASL, a resource must be bound. s2s: a pair of domains is proven */
+	STREAM_BOUND,   /* c2s: stanzas flow */
+	STREAM_CLOSING, /* we have closed our side */
+	STREAM_STATES
+};
+
+/* What came in. */
+enum stream_class {
+	A_HEADER,
+	A_FOOTER,
+	A_STARTTLS,
+	A_SASL,
+	AN_IQ,
+	A_MESSAGE,
+	A_PRESENCE,
+	A_NONZA,    /* a child in a namespace of its own: stream management, CSI ... */
+	AN_ERROR,   /* <stream:error/> */
+	A_STRANGER, /* a child in the content or stream namespace that is none of the above */
+	C2S_CLASSES,
+	A_DIALBACK = C2S_CLASSES, /* from here on only told apart between servers */
+	FEATURES,
+	A_TLS_ANSWER, /* <proceed/>, <failure/> */
+	STREAM_CLASSES
+};
+
+enum stream_action {
+	IGNORE,
+	OPEN,           /* check the header and answer it */
+	END,            /* answer the closing tag */
+	EVENT,          /* fire stanza/NAMESPACE:NAME; unanswered: unsupported-stanza-type */
+	IQ_EVENT,       /* fire stanza/iq/NAMESPACE:NAME; unanswered: not-authorized */
+	ROUTE,          /* a stanza of a bound session, or of a server with a proven pair of domains */
+	NOT_AUTHORIZED, /* stream error: RFC 6120 4.9.3.12 */
+	UNSUPPORTED,    /* stream error: 4.9.3.24 unsupported-stanza-type */
+	GIVE_UP,        /* the peer reported an error: close */
+	ACTIONS
+};
+
+/* c2s, s2s in, s2s out. */
+struct stream_kind {
+	const char *log_name;
+	struct slice content_ns;
+	const char *opening;            /* of our header: the tag up to its own attributes */
+	const uint8_t (*table)[STREAM_CLASSES];
+	const char *const *state_names; /* NULL: this kind has no such state */
+	unsigned n_classes;
+	void (*open)(struct stream *stream, const struct stanza *header);
+	void (*greet)(struct stream *stream); /* speak first: on connection, once TLS is on. NULL: the peer does */
+	const char *unauthorized;       /* what to say to who is too early */
+	bool is_outgoing;
+	const char *drained_event;      /* NULL: nobody wants to hear */
+	void (*idle)(struct stream *stream);
+};
+extern const struct stream_kind stream_c2s, stream_s2sin, stream_s2sout;
+
+struct stream {
+	struct server *server;
+	struct session *session; /* NULL once it has ended */
+	const struct stream_kind *kind;
+	struct conn *conn;
+	struct parser *parser;
+	struct timer *deadline;  /* until bound */
+	struct list awake_link;  /* server.awake while the parser holds an expat */
+	int64_t last_used_ms;
+	char *peer_id;           /* the id the other side gave, on streams we opened */
+	enum stream_state state : 8;
+	bool is_authed : 1, is_bound : 1;
+	bool has_sent_header : 1, has_sent_footer : 1;
+	bool was_reset : 1;      /* since the parser was last asked */
+	bool has_rest : 1;       /* input was left when the stream was reset */
+	bool is_running : 1;     /* in run_parser, which must not be entered twice */
+	bool was_used : 1;       /* s2s: a stanza was sent since the last look */
+	char id[RANDOM_ID_SIZE];
+};
+
+/* ---- stream.c, for the kinds ---- */
+
+/* Gives conn a stream and a session of it; conn's handler is set. */
+struct stream *stream_new(const struct stream_kind *kind, struct session *session, struct conn *conn);
+/* The negotiation must be over by then. */
+void stream_set_deadline(struct stream *stream, int64_t ms);
+/* For the log: "c2s" and the session's number, as Prosody names them. */
+const char *stream_log_name(const struct stream *stream, char into[32]);
+/* Sends our opening tag; from and to may be empty. */
+void stream_send_header(struct stream *stream, struct slice from, struct slice to);
+/* Fires `event` with <stream:features/> to be filled, and sends them. */
+void stream_send_features(struct stream *stream, const char *event);
+/* Ends the stream with an error. */
+void stream_fail(struct stream *stream, const char *condition, const char *text);
+/* Are the root and its default namespace right, is the version 1.x? If not, the stream was ended with the error. */
+bool stream_header_has_ns(struct stream *stream, const struct stanza *header);
+bool stream_header_has_version(struct stream *stream, const struct stanza *header);
+
+/* ---- for session.c, router.c and s2s.c ---- */
+
+/* Writes the stanza to the wire, in the stream's content namespace. 0, or -1 when it cannot take it. */
+int stream_write(struct session *session, const struct stanza *stanza);
 /* SASL succeeded: wider limits, a new header is expected once stream_reset is called. */
 void stream_authenticated(struct session *session);
-/* A resource was bound: stanzas may flow, the negotiation deadline is over. */
+/* A resource was bound, or a pair of domains is proven: stanzas may flow, the negotiation deadline is over. */
 void stream_bound(struct session *session);
+void stream_proven(struct session *session);
 /* The session has ended; the stream says goodbye if it has not, and goes with its conn. */
 void stream_session_ended(struct session *session);
 /* A dispatch of this session waits: no further input until stream_resume. */
