@@ -1,8 +1,8 @@
 /* couplet.unbound: the resolver of net/dns.h for Lua, an optional shared object that is loaded when net.unbound is.
  *
  *	local unbound = require "couplet.unbound"
- *	local ctx, err = unbound.new { resolvconf = path, hosts = path, forward = { address, ... }, trusted = { record, ... },
- *		trustfile = { path, ... }, options = { { name, value }, ... } }         all optional
+ *	local ctx, err = unbound.new { resolvconf = path, hosts = path, forward = { address, ... },
+ *		trusted = { record, ... }, trustfile = { path, ... }, options = { { name, value }, ... } }    all optional
  *	ctx:fd()                            readable when there may be answers
  *	ctx:lookup(name, type, class)       -> id | nil, error
  *	ctx:cancel(id)
@@ -11,8 +11,8 @@
  *	ctx:counts()                        -> lookups waited for, and those with cancelled ones still being worked on
  *	ctx:close()
  *
- * An answer is the list of its records in wire format, with rcode, secure, bogus (false or the reason), canonname, ttl and
- * n. net.unbound makes the answers of Prosody's net.adns of them. */
+ * An answer is the list of its records in wire format, with rcode, secure, bogus (false or the reason), canonname, ttl
+ * and n. net.unbound makes the answers of Prosody's net.adns of them. */
 #include <lauxlib.h>
 #include <string.h>
 

@@ -1,4 +1,5 @@
-/* Names into records: a resolver that validates DNSSEC itself, on a thread of its own (libunbound, known to dns.c alone).
+/* Names into records: a resolver that validates DNSSEC itself, on a thread of its own (libunbound, which only dns.c
+ * knows).
  *
  * A resolver is made, told where to ask and whom to trust, and started. From then on lookups are numbered, and answers
  * are taken when dns_fd becomes readable. It knows neither the loop nor time: who asks also decides when to give up.
@@ -40,8 +41,8 @@ int dns_start(struct dns *dns, struct error *error_r);
 /* Readable when there may be answers. */
 int dns_fd(const struct dns *dns);
 
-/* Asks. Gives a number > 0, never used twice, or 0 when it cannot (too many lookups, not a name). name: in ASCII, with or
- * without the last dot; type and class as RFC 1035 3.2 numbers them. */
+/* Asks. Gives a number > 0, never used twice, or 0 when it cannot (too many lookups, not a name). name: in ASCII, with
+ * or without the last dot; type and class as RFC 1035 3.2 numbers them. */
 uint64_t dns_lookup(struct dns *dns, const char *name, uint16_t type, uint16_t class, struct error *error_r);
 /* The answer will not be taken. Harmless when there is no such lookup (any more). */
 void dns_cancel(struct dns *dns, uint64_t id);
