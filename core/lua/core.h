@@ -13,6 +13,7 @@
 #include "xmpp/router.h"
 #include "xmpp/server.h"
 
+struct conn;
 struct workers;
 
 struct lua_core {
@@ -52,6 +53,8 @@ struct bus *l_check_bus(lua_State *L, int index); /* an events object */
 void l_push_dispatch(lua_State *L, struct dispatch *dispatch);
 void l_push_session_event(lua_State *L, struct session_event *event);
 struct tls_context *l_check_tls_context(lua_State *L, int index);
+struct conn *l_check_conn(lua_State *L, int index); /* NULL: it has ended; raises when it is none */
+int l_conn_send_file(lua_State *L);                 /* lua_http.c: a method of conns */
 
 /* ---- registration into the native table, which is on top of the stack ---- */
 void l_add_events(lua_State *L);

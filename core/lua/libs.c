@@ -18,6 +18,8 @@ static const luaL_Reg libs[] = {
 	{ "util.net", l_open_net },
 	{ "util.x509core", l_open_x509 },
 	{ "util.console", l_open_console },
+	{ "net.http.wire", l_open_http },
+	{ "net.websocket.wire", l_open_websocket },
 	{ NULL, NULL },
 };
 

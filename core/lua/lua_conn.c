@@ -53,10 +53,9 @@ static struct conn *conn_of(struct lua_conn *handle)
 	return session != NULL ? stream_conn(session) : NULL;
 }
 
-static struct conn *l_conn(lua_State *L) /* NULL when it has ended */
-{
-	return conn_of(luaL_checkudata(L, 1, CONN_TYPE));
-}
+struct conn *l_check_conn(lua_State *L, int index) { return conn_of(luaL_checkudata(L, index, CONN_TYPE)); }
+
+static struct conn *l_conn(lua_State *L) { return l_check_conn(L, 1); } /* NULL when it has ended */
 
 /* ---- callbacks of Lua listeners: user value 1 of the handle is the callbacks table ---- */
 
@@ -481,7 +480,8 @@ void l_add_conns(lua_State *L)
 		{ "ssl_peerchain_pem", l_ssl_peerchain_pem }, { "ssl_peerverify", l_ssl_peerverify },
 		{ "ssl_binding", l_ssl_binding }, { "set_rate", l_set_rate },
 		{ "set_idle", l_set_idle },     { "socket", l_socket },
-		{ "counts", l_counts },         { NULL, NULL },
+		{ "counts", l_counts },         { "send_file", l_conn_send_file },
+		{ NULL, NULL },
 	};
 	static const luaL_Reg listener_methods[] = {
 		{ "close", l_listener_close },
