@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -37,6 +38,16 @@ static void find_dirs(char moduledir[PATH_MAX], char libdir[PATH_MAX])
 	snprintf(libdir, PATH_MAX, "%s", COUPLET_LIBDIR);
 }
 
+/* Every client is a descriptor: what the system allows us at most is what we want from the start. */
+static void raise_descriptor_limit(void)
+{
+	struct rlimit limit;
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
 static bool is_ctl(const char *name)
 {
 	const char *slash = strrchr(name, '/');
@@ -47,6 +58,7 @@ int main(int argc, char **argv)
 {
 	static char moduledir[PATH_MAX], libdir[PATH_MAX];
 	find_dirs(moduledir, libdir);
+	raise_descriptor_limit();
 	struct loop *loop = loop_new();
 	struct server server;
 	server_init(&server, loop);
