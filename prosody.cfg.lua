@@ -3,7 +3,7 @@
 
 data_path = "data"
 certificates = "data/certs"
-pidfile = "data/couplet.pid"
+pidfile = "couplet.pid" -- in data_path
 plugin_paths = { "plugins" }
 
 interfaces = { "127.0.0.1", "::1" }
