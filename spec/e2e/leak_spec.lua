@@ -1,0 +1,90 @@
+-- Who connects and leaves, at whatever step of a login and in whatever way, leaves nothing behind (SECURITY A15,
+-- CVE-2026-43506).
+--
+-- LEAK_CONNECTIONS (4000) is how many come and go; 200000 is the long run. spec/support/churn.c is who they are.
+
+local lfs = require "lfs"
+local loop = require "spec.support.loop"
+local process = require "process"
+local Server = require "spec.support.server"
+
+local build = os.getenv "COUPLET_BUILD" or "build/test"
+local is_sanitized = build:find "asan" ~= nil -- freed memory is kept aside then, so its amount says nothing
+local connections = tonumber(os.getenv "LEAK_CONNECTIONS") or 4000
+local KIB_PER_CONNECTION = 1024 / 50000 -- 1 MiB for 50,000
+
+local function compile()
+	local source, program = "spec/support/churn.c", build .. "/churn"
+	local made, written = lfs.attributes(program, "modification"), lfs.attributes(source, "modification")
+	if not made or made < written then
+		-- Straight and trickled scenarios may run side by side.
+		local scratch = ("%s.%s"):format(program, io.open("/proc/self/stat"):read "n")
+		assert(os.execute(("cc -std=gnu11 -D_GNU_SOURCE -O2 -o %s %s -lssl -lcrypto && mv %s %s"):format(scratch, source,
+			scratch, program)), "churn.c does not compile")
+	end
+	return lfs.currentdir() .. "/" .. program
+end
+
+describe("Ever new connections that end at every step of a login", function ()
+	local server, program
+
+	setup(function ()
+		program = compile()
+		server = Server.start {
+			config = "auth_throttle_failures = 1000000; auth_throttle_period = \"1s\"; c2s_timeout = 600",
+		}
+		server:register("guest", "secret")
+		server.accounts = { ["guest@localhost"] = true }
+	end)
+	teardown(function () server:stop() end)
+
+	local function come_and_go(count)
+		local p = process.spawn({ program, tostring(server.port), "guest", "secret", tostring(count) }, {})
+		local said, ended = {}, false
+		loop.watch(p, function ()
+			local bytes = p:read()
+			if bytes then
+				said[#said + 1] = bytes
+			elseif bytes == false then
+				ended = true
+				loop.forget(p)
+			end
+		end)
+		-- The server's debug log is read, and forgotten, as they go.
+		loop.await(function ()
+			server.output = {}
+			return ended
+		end, "the connections to have come and gone", 120 + count / 100)
+		local how, code = p:wait(5)
+		assert.equal("exit 0", how .. " " .. code, table.concat(said))
+	end
+
+	-- What is alive once the last of them has gone. files: as many as there should be, if that is known.
+	local function left(files)
+		server:is_alone_with(0)
+		local said, code = server:ctl("shell", "> collectgarbage()")
+		assert.equal(0, code, said)
+		local deadline = loop.now() + loop.deadline_seconds
+		while files and server:open_files() > files and loop.now() < deadline do
+			loop.turn(0.02) -- coupletctl, too, has a connection that ends a turn later
+		end
+		return { memory = server:memory(), files = server:open_files() }
+	end
+
+	it(("leave nothing behind, %d of them"):format(connections), function ()
+		local files = server:open_files()
+		come_and_go(3000) -- pools and caches fill
+		local before = left()
+		come_and_go(connections)
+		local after = left(files)
+		assert.equal(files, after.files)
+		if not is_sanitized then
+			local grown, allowed = after.memory - before.memory, math.max(512, connections * KIB_PER_CONNECTION)
+			print(("\t%d connections: %d KiB before, %d KiB after"):format(connections, before.memory, after.memory))
+			assert.is_true(grown <= allowed, ("%d KiB more after %d connections"):format(grown, connections))
+		end
+		local person = server:person("guest", { appears = false })
+		person:settles()
+		person:leaves()
+	end)
+end)
