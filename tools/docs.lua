@@ -162,6 +162,7 @@ end
 for _, module in ipairs(modules) do check(module) end
 
 if target ~= "--check" then
+	lfs.mkdir(target)
 	local index = { "# Modules", "", "Written by `make docs` from the headers of the modules; edit those.", "" }
 	for _, module in ipairs(modules) do
 		write(("%s/%s.md"):format(target, module.name), page(module))

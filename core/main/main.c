@@ -15,27 +15,33 @@
 #include "net/loop.h"
 #include "xmpp/server.h"
 
-/* Where modules/ and lib/ stand: beside a built checkout's build/ directory, else where `make install` put them. */
+/* Is there a server's Lua code in `below`, seen from the program's folder? Then that is moduledir. */
+static bool is_beside(const char *dir, const char *below, char moduledir[PATH_MAX])
+{
+	char probe[PATH_MAX + 64];
+	snprintf(probe, sizeof(probe), "%s/%s/core/startup.lua", dir, below);
+	if (access(probe, R_OK) != 0)
+		return false;
+	snprintf(probe, sizeof(probe), "%s/%s", dir, below);
+	return realpath(probe, moduledir) != NULL;
+}
+
+/* Where modules/ and the shared objects stand: in a checkout, beside build/; installed (wherever the tree was moved to),
+ * in lib/couplet beside bin/; else where we were told to look at build time. */
 static void find_dirs(char moduledir[PATH_MAX], char libdir[PATH_MAX])
 {
 	char exe[PATH_MAX];
 	ssize_t len = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
-	if (len > 0) {
-		exe[len] = '\0';
-		const char *dir = dirname(exe);
-		char probe[PATH_MAX + 32];
-		snprintf(probe, sizeof(probe), "%s/../modules/core/startup.lua", dir);
-		if (access(probe, R_OK) == 0) {
-			snprintf(probe, sizeof(probe), "%s/../modules", dir);
-			if (realpath(probe, moduledir) == NULL)
-				snprintf(moduledir, PATH_MAX, "%s", COUPLET_LIBDIR "/modules");
-			snprintf(probe, sizeof(probe), "%s/lib/couplet", dir);
-			snprintf(libdir, PATH_MAX, "%.*s", PATH_MAX - 1, probe);
-			return;
-		}
+	exe[len > 0 ? len : 0] = '\0';
+	const char *dir = dirname(exe);
+	if (is_beside(dir, "../modules", moduledir)) {
+		snprintf(libdir, PATH_MAX, "%.*s/lib/couplet", PATH_MAX - 16, dir);
+	} else if (is_beside(dir, "../lib/couplet/modules", moduledir)) {
+		snprintf(libdir, PATH_MAX, "%.*s", (int)(strlen(moduledir) - strlen("/modules")), moduledir);
+	} else {
+		snprintf(moduledir, PATH_MAX, "%s", COUPLET_LIBDIR "/modules");
+		snprintf(libdir, PATH_MAX, "%s", COUPLET_LIBDIR);
 	}
-	snprintf(moduledir, PATH_MAX, "%s", COUPLET_LIBDIR "/modules");
-	snprintf(libdir, PATH_MAX, "%s", COUPLET_LIBDIR);
 }
 
 /* Every client is a descriptor: what the system allows us at most is what we want from the start. */
