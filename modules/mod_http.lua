@@ -16,7 +16,6 @@
 -- whether it counts as secure, unless the connection is one of a trusted proxy.
 
 module:set_global()
-module:depends("http_errors")
 
 local api = require "prosody.core.moduleapi"
 local http_util = require "prosody.util.http"
@@ -216,6 +215,7 @@ end
 local users = {} -- name -> how many of our hosts use it
 
 function module.add_host(host_module)
+	host_module:depends("http_errors")
 	local host = host_module:get_option_string("http_host", host_module.host):lower()
 	users[host] = (users[host] or 0) + 1
 	server.add_host(host)

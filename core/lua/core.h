@@ -47,6 +47,8 @@ int lua_core_main(struct lua_core *core, const char *module, const char *fn, int
 void l_push_session(lua_State *L, struct session *session);
 struct session *l_test_session(lua_State *L, int index);  /* NULL: not a session, or a dead one */
 struct session *l_check_session(lua_State *L, int index); /* raises */
+/* One that a module has set, or nil. Raises nothing. */
+void l_push_own_field(lua_State *L, struct session *session, const char *name);
 void l_push_conn_of(lua_State *L, struct session *session);
 void l_push_user(lua_State *L, struct user *user);
 struct bus *l_check_bus(lua_State *L, int index); /* an events object */
@@ -61,6 +63,7 @@ void l_add_events(lua_State *L);
 void l_add_sessions(lua_State *L);
 void l_add_views(lua_State *L);
 void l_add_conns(lua_State *L);
+void l_add_foreign(lua_State *L);
 void l_add_tls(lua_State *L);
 void l_add_router(lua_State *L);
 void l_add_s2s(lua_State *L);

@@ -370,8 +370,7 @@ static int8_t l_check_priority(lua_State *L, int index)
 	return (int8_t)(priority < -128 ? -128 : priority > 127 ? 127 : priority);
 }
 
-/* Pushes a field that a module has set on the session, nil when there is none. Raises nothing. */
-static void push_own_field(lua_State *L, struct session *session, const char *name)
+void l_push_own_field(lua_State *L, struct session *session, const char *name)
 {
 	l_push_session(L, session);
 	if (lua_getiuservalue(L, -1, 1) == LUA_TTABLE) {
@@ -389,7 +388,7 @@ static int send_through_lua(struct session *session, const struct stanza *stanza
 {
 	struct lua_core *core = session->server->lua;
 	struct thread *thread = barrier_begin(core, "session.send");
-	push_own_field(thread->L, session, "send");
+	l_push_own_field(thread->L, session, "send");
 	struct stanza *copy = stanza_clone(stanza, stanza_root(stanza));
 	l_push_stanza(thread->L, &copy);
 	enum barrier_result result = barrier_run(core, thread, 1);
@@ -414,7 +413,7 @@ static void close_through_lua(struct session *session, const char *condition, co
 	struct thread *thread = barrier_begin(core, "session.close");
 	lua_State *L = thread->L;
 	enum barrier_result result = BARRIER_OK;
-	push_own_field(L, session, "close");
+	l_push_own_field(L, session, "close");
 	if (lua_isfunction(L, 1)) {
 		l_push_session(L, session);
 		lua_createtable(L, 0, 2);
@@ -429,7 +428,9 @@ static void close_through_lua(struct session *session, const char *condition, co
 	session_end(session, condition);
 }
 
-static const struct transport lua_transport = { send_through_lua, send_bytes_nowhere, close_through_lua };
+static const struct transport lua_transport = {
+	send_through_lua, send_bytes_nowhere, close_through_lua, NULL,
+};
 
 static void set_presence(lua_State *L, struct session *session)
 {

@@ -29,6 +29,7 @@ static int l_open_native(lua_State *L)
 	l_add_sessions(L);
 	l_add_views(L);
 	l_add_conns(L);
+	l_add_foreign(L);
 	l_add_tls(L);
 	l_add_router(L);
 	l_add_s2s(L);

@@ -41,6 +41,8 @@ struct transport {
 	int (*send_bytes)(struct session *session, struct slice bytes);
 	/* Starts the ending with an RFC 6120 4.9.3 condition (NULL: none) and text (NULL: none). */
 	void (*close)(struct session *session, const char *condition, const char *text);
+	/* Transports that are no streams: n_parked is 0 again, input may be handed on. May be NULL. */
+	void (*resumed)(struct session *session);
 };
 
 struct session {

@@ -201,7 +201,7 @@ static void close_stream(struct session *session, const char *condition, const c
 	session_end(session, text != NULL ? text : condition);
 }
 
-static const struct transport stream_transport = { stream_write, send_bytes, close_stream };
+static const struct transport stream_transport = { stream_write, send_bytes, close_stream, NULL };
 
 void stream_session_ended(struct session *session)
 {
@@ -245,12 +245,12 @@ static void on_closed(void *ctx, const char *reason)
 
 /* ---- input ---- */
 
-static enum stream_class class_of(const struct stream *stream, const struct stanza *stanza)
+enum stream_class stream_class_of(const struct stream_kind *kind, const struct stanza *stanza)
 {
 	struct el root = stanza_root(stanza);
 	struct slice name = el_name(stanza, root), ns = el_own_ns(stanza, root);
-	bool is_s2s = stream->kind->n_classes > C2S_CLASSES;
-	if (slice_equal(ns, stream->kind->content_ns)) {
+	bool is_s2s = kind->n_classes > C2S_CLASSES;
+	if (slice_equal(ns, kind->content_ns)) {
 		if (slice_is(name, "message"))
 			return A_MESSAGE;
 		if (slice_is(name, "iq"))
@@ -380,7 +380,7 @@ static void run_parser(struct stream *stream)
 		else if (result == PARSER_FOOTER)
 			handle(stream, A_FOOTER, &stanza);
 		else
-			handle(stream, result == PARSER_HEADER ? A_HEADER : class_of(stream, stanza), &stanza);
+			handle(stream, result == PARSER_HEADER ? A_HEADER : stream_class_of(stream->kind, stanza), &stanza);
 		stanza_free(&stanza);
 		if (stream->was_reset)
 			break;
@@ -645,8 +645,11 @@ void stream_pause(struct session *session)
 void stream_resume(struct session *session)
 {
 	struct stream *stream = session->stream;
-	if (stream == NULL)
+	if (stream == NULL) {
+		if (session->transport != NULL && session->transport->resumed != NULL)
+			session->transport->resumed(session);
 		return;
+	}
 	conn_resume(stream->conn);
 	if (!stream->is_running)
 		run_parser(stream);

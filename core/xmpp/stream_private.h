@@ -113,6 +113,8 @@ const char *stream_log_name(const struct stream *stream, char into[32]);
 void stream_send_header(struct stream *stream, struct slice from, struct slice to);
 /* Fires `event` with <stream:features/> to be filled, and sends them. */
 void stream_send_features(struct stream *stream, const char *event);
+/* What an element is to streams of that kind. */
+enum stream_class stream_class_of(const struct stream_kind *kind, const struct stanza *stanza);
 /* Ends the stream with an error. */
 void stream_fail(struct stream *stream, const char *condition, const char *text);
 /* Are the root and its default namespace right, is the version 1.x? If not, the stream was ended with the error. */

@@ -1,0 +1,100 @@
+/* What a client stream would do with an element, for sessions without one. */
+#include "xmpp/foreign.h"
+
+#include "xml/stanza.h"
+#include "xmpp/ns.h"
+#include "xmpp/router.h"
+#include "xmpp/session.h"
+#include "xmpp/stream_private.h"
+
+static enum stream_state state_of(const struct session *session)
+{
+	if (session->is_closing || session->is_ended)
+		return STREAM_CLOSING;
+	switch (session->type) {
+	case SESSION_C2S_UNAUTHED:
+		return STREAM_SECURED; /* its transport never offers TLS: it has it, or SASL offers nothing */
+	case SESSION_C2S_UNBOUND:
+		return STREAM_AUTHED;
+	case SESSION_C2S:
+		return STREAM_BOUND;
+	default:
+		return STREAM_CLOSING;
+	}
+}
+
+static struct el after(const struct stanza *stanza, struct el el)
+{
+	struct el next = el_first(stanza, el);
+	while (el_is_none(next) && !el_is_none(el)) {
+		next = el_next(stanza, el);
+		el = el_parent(stanza, el);
+	}
+	return next;
+}
+
+/* Elements in jabber:client are of the content namespace (stanza.h), also those that stood inside of a wrapper. */
+static void mark(struct stanza *stanza)
+{
+	struct el el = stanza_root(stanza);
+	while (!el_is_none(el)) {
+		bool is_content = slice_equal(el_own_ns(stanza, el), NS_CLIENT);
+		if (is_content)
+			el_set_stream_ns(stanza, el, NS_CLIENT);
+		if (is_content) {
+			el = after(stanza, el);
+			continue;
+		}
+		/* What stands below another namespace stays as it is. */
+		struct el next = el_next(stanza, el);
+		for (struct el up = el_parent(stanza, el); el_is_none(next) && !el_is_none(up); up = el_parent(stanza, up))
+			next = el_next(stanza, up);
+		el = next;
+	}
+}
+
+static void fail(struct session *session, const char *condition, const char *text)
+{
+	session_close(session, condition, text);
+}
+
+void foreign_receive(struct session *session, struct stanza **stanza)
+{
+	session->server->stanzas_in++;
+	if (session->has_filters) {
+		session->server->ops.filter(session, stanza, false);
+		if (*stanza == NULL)
+			return;
+	}
+	mark(*stanza);
+	static const char unsupported[] = "Nothing here understands that element at this stage";
+	enum stream_class class = stream_class_of(&stream_c2s, *stanza);
+	switch ((enum stream_action)stream_c2s.table[state_of(session)][class]) {
+	case EVENT:
+		if (!router_fire_stanza(session, stanza, false))
+			fail(session, "unsupported-stanza-type", unsupported);
+		break;
+	case IQ_EVENT:
+		if (!router_fire_stanza(session, stanza, true))
+			fail(session, "not-authorized", stream_c2s.unauthorized);
+		break;
+	case ROUTE:
+		router_receive(session, stanza);
+		break;
+	case NOT_AUTHORIZED:
+		fail(session, "not-authorized", stream_c2s.unauthorized);
+		break;
+	case UNSUPPORTED:
+		fail(session, "unsupported-stanza-type", unsupported);
+		break;
+	case GIVE_UP:
+		fail(session, NULL, "the client reported an error");
+		break;
+	case IGNORE:
+	case OPEN:
+	case END:
+	case ACTIONS:
+		break;
+	}
+	stanza_free(stanza);
+}

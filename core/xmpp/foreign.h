@@ -1,0 +1,13 @@
+/* Elements that come over a transport that is no stream of ours (WebSocket, BOSH). What may come when is the table of
+ * client streams, so such a session can do nothing that one over TCP cannot. */
+#ifndef XMPP_FOREIGN_H
+#define XMPP_FOREIGN_H
+
+struct session;
+struct stanza;
+
+/* An element that a client sent, as the root of a stanza of its own. Takes it. Not while something of the session waits
+ * (session.n_parked): its transport keeps what comes meanwhile, and hears of the end (struct transport.resumed). */
+void foreign_receive(struct session *session, struct stanza **stanza);
+
+#endif

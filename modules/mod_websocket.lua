@@ -1,0 +1,303 @@
+--- XMPP over WebSocket (RFC 7395, RFC 6455): web clients log in at /xmpp-websocket.
+-- @option consider_websocket_secure       boolean, false: count connections as secure that come without TLS to us
+-- @option websocket_origins               set, {}: origins ("https://chat.example") whose pages may connect, with our own
+-- @option cross_domain_websocket          boolean or set: an older name; true lets every page connect
+-- @option websocket_frame_fragment_limit  number, 8: fragments of a message
+-- @option c2s_timeout                     period, 30 seconds: to log in and bind a resource
+-- @option c2s_idle_timeout                period, 5 minutes: silence before a ping; as long again, and it is over
+-- @option c2s_stanza_size_limit           bytes, 262144: of a message after login
+-- @option c2s_unauthed_stanza_size_limit  bytes, 8192: before login
+-- @hooks  none        @fires http-message        @stores none
+-- @spec   spec/e2e/web_websocket_spec.lua
+--
+-- Always true: one element per message; no extension; an element goes the same way, under the same limits, as on TCP.
+
+module:depends("http")
+
+local base64 = require "prosody.util.encodings".base64
+local frames = require "prosody.net.websocket.frames"
+local contains_token = require "prosody.util.http".contains_token
+local native = require "couplet.native"
+local new_id = require "prosody.util.id".medium
+local server = require "prosody.net.http.server"
+local sha1 = require "prosody.util.hashes".sha1
+local st = require "prosody.util.stanza"
+local web = require "prosody.net.xmpp_web"
+
+local NS_FRAMING = "urn:ietf:params:xml:ns:xmpp-framing"
+local GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11" -- RFC 6455 1.3
+local PINGS_MAX, PINGS_SECONDS = 10, 10
+
+local is_considered_secure = module:get_option_boolean("consider_websocket_secure", false)
+local fragments_max = module:get_option_integer("websocket_frame_fragment_limit", 8, 1)
+local login_seconds = module:get_option_period("c2s_timeout", "30 seconds")
+local idle_seconds = module:get_option_period("c2s_idle_timeout", "5 minutes")
+local stanza_bytes = module:get_option_integer("c2s_stanza_size_limit", 256 * 1024, 10000)
+local unauthed_bytes = module:get_option_integer("c2s_unauthed_stanza_size_limit", 8192, 1024)
+
+local monotonic = require "prosody.util.time".monotonic
+
+local allowed_origins -- known once the ports are
+local function origins()
+	if not allowed_origins then
+		allowed_origins = web.origins(module, { "websocket_origins", "cross_domain_websocket" }, {
+			module:http_url("websocket", "/xmpp-websocket"), module:http_url("websocket", "/xmpp-websocket", "internal"),
+		})
+	end
+	return allowed_origins
+end
+module:hook_global("config-reloaded", function () allowed_origins = nil end)
+
+-- Sockets: { conn, reader, session, ip, secure, is_opening, is_closed, waiting }
+
+local sockets = {} -- conn -> socket
+
+local function write_text(socket, text)
+	return not socket.is_closed and socket.conn:write(frames.text(text))
+end
+
+-- The end, said on all levels that were reached: stream error, <close/>, close frame.
+local function close_socket(socket, code, reason)
+	if socket.is_closed then return end
+	socket.is_closed = true
+	socket.timer:stop()
+	socket.conn:write(frames.close(code, reason))
+	socket.conn:close(reason ~= "" and reason or "closed")
+end
+
+local function say_goodbye(socket, condition, text)
+	if socket.is_closed then return end
+	if condition and not socket.was_opened then -- RFC 7395 3.5: an error needs a stream to stand in
+		socket.was_opened = true
+		write_text(socket, tostring(st.stanza("open", { xmlns = NS_FRAMING, version = "1.0", id = new_id(),
+			from = module.host })))
+	end
+	local element = web.stream_error(condition, text)
+	if element then write_text(socket, tostring(element)) end
+	if socket.was_opened then write_text(socket, tostring(st.stanza("close", { xmlns = NS_FRAMING }))) end
+	close_socket(socket, 1000, condition or "")
+end
+
+local function fail(socket, condition, text)
+	module:log("debug", "%s: %s: %s", socket.ip, condition, text)
+	if socket.session then
+		socket.session:close({ condition = condition, text = text })
+	end
+	say_goodbye(socket, condition, text)
+end
+
+local carrier = {}
+
+function carrier.send(session, text)
+	local socket = session.websocket
+	if write_text(socket, text) then return true end
+	if not socket.is_closed then
+		session:close({ condition = "resource-constraint", text = "You are not reading what is sent to you" })
+	end
+	return false
+end
+
+function carrier.close(session, condition, text)
+	say_goodbye(session.websocket, condition, text)
+end
+
+-- What comes in
+
+local function bytes_max(socket)
+	return socket.session and socket.session.username and stanza_bytes or unauthed_bytes
+end
+
+-- RFC 7395 3.3.2, 3.7: <open/> begins a stream, again after SASL.
+local function handle_open(socket, element)
+	local host, condition, text = web.find_host(element.attr.to, "websocket")
+	if not host then return fail(socket, condition, text) end
+	if (element.attr.version or ""):sub(1, 2) ~= "1." then
+		return fail(socket, "unsupported-version", "Only XMPP 1.0 is supported")
+	end
+	local session = socket.session
+	if not session then
+		session = native.carried_session(host, carrier)
+		session.websocket, session.conn = socket, socket.conn
+		session.ip, session.secure = socket.ip, socket.secure
+		session.reset_stream = function () socket.is_opening = true end
+		socket.session = session
+	elseif session.host ~= host then -- a login is for the host it was made on
+		return fail(socket, "not-authorized", "A restarted stream must be to the same host")
+	end
+	session.streamid = new_id()
+	socket.is_opening, socket.was_opened = false, true
+	socket.reader:limit(bytes_max(socket))
+	write_text(socket, tostring(st.stanza("open", { xmlns = NS_FRAMING, from = host, id = session.streamid,
+		version = "1.0", ["xml:lang"] = "en" })))
+	local features = web.features(session)
+	if not session.destroyed then session.send(features) end
+end
+
+local function handle_close(socket)
+	if socket.session then native.end_session(socket.session, "closed by the client") end
+	say_goodbye(socket)
+end
+
+local function handle_element(socket, text)
+	local element, condition, why = native.parse(text, bytes_max(socket), socket.session and socket.session.username)
+	if not element then return fail(socket, condition, why) end
+	if element.attr.xmlns == NS_FRAMING then
+		if element.name == "open" then
+			if socket.is_opening then return handle_open(socket, element) end
+			return fail(socket, "policy-violation", "The stream is open already")
+		elseif element.name == "close" then
+			return handle_close(socket)
+		end
+		return fail(socket, "unsupported-stanza-type", "There is <open/> and <close/>")
+	elseif socket.is_opening then
+		return fail(socket, socket.session and "not-authorized" or "invalid-namespace", "A stream begins with <open/>")
+	end
+	if native.receive(socket.session, element) == false then
+		socket.waiting = element -- until carrier.resumed
+		socket.conn:pause()
+	end
+end
+
+-- A ping now and then is how clients find out that we are there; a flood of them is something else.
+local function handle_ping(socket, payload)
+	local now = monotonic()
+	if now - socket.pings_since > PINGS_SECONDS then socket.pings, socket.pings_since = 0, now end
+	socket.pings = socket.pings + 1
+	if socket.pings > PINGS_MAX then
+		if socket.session then native.end_session(socket.session, "too many pings") end
+		return close_socket(socket, 1008, "Too many pings")
+	end
+	socket.conn:write(frames.pong(payload))
+end
+
+local function read(socket)
+	if socket.is_reading then return end
+	socket.is_reading = true
+	while not socket.is_closed and not socket.waiting do
+		local kind, a, b = socket.reader:next()
+		if kind == "more" then
+			break
+		elseif kind == "text" then
+			handle_element(socket, a)
+		elseif kind == "ping" then
+			handle_ping(socket, a)
+		elseif kind == "close" then
+			if socket.session then native.end_session(socket.session, "closed by the client") end
+			close_socket(socket, a)
+		elseif kind ~= "pong" then
+			local code, why = a, b
+			if kind == "binary" then code, why = 1003, "Only text is understood here" end
+			if socket.session then native.end_session(socket.session, why) end
+			close_socket(socket, code, why)
+		end
+	end
+	socket.is_reading = false
+end
+
+function carrier.resumed(session)
+	local socket = session.websocket
+	local element = socket.waiting
+	if not element or socket.is_closed then return end
+	if native.receive(session, element) == false then return end
+	socket.waiting = nil
+	socket.conn:resume()
+	read(socket)
+end
+
+local listener = {}
+
+function listener.onincoming(conn, data)
+	local socket = sockets[conn]
+	if not socket or socket.is_closed then return end
+	socket.awaits_pong = nil
+	if not socket.reader:push(data) then return close_socket(socket, 1009, "Too much at once") end
+	read(socket)
+end
+
+function listener.onreadtimeout(conn)
+	local socket = sockets[conn]
+	if not socket or socket.is_closed then return end
+	if socket.awaits_pong then
+		if socket.session then native.end_session(socket.session, "no answer to a ping") end
+		return close_socket(socket, 1001, "No answer to a ping")
+	end
+	socket.awaits_pong = true
+	conn:write(frames.ping())
+end
+
+function listener.ondisconnect(conn, reason)
+	local socket = sockets[conn]
+	if not socket then return end
+	sockets[conn] = nil
+	socket.is_closed = true
+	socket.timer:stop()
+	socket.reader:close()
+	if socket.session then native.end_session(socket.session, reason or "disconnected") end
+end
+
+local function start(event)
+	local request, conn = event.request, event.request.conn
+	local socket = {
+		conn = conn, reader = frames.reader(unauthed_bytes, fragments_max), is_opening = true,
+		ip = request.ip, secure = request.secure or is_considered_secure or nil, pings = 0, pings_since = monotonic(),
+	}
+	sockets[conn] = socket
+	socket.timer = native.timer(login_seconds, function ()
+		if not (socket.session and socket.session.full_jid) then
+			fail(socket, "connection-timeout", "Logging in took too long")
+		end
+	end)
+	conn:set_idle(idle_seconds)
+	server.upgrade(event.response, listener)
+	module:log("debug", "WebSocket from %s", socket.ip)
+	return true
+end
+
+-- RFC 6455 4.2
+local function handle_request(event)
+	local headers, response = event.request.headers, event.response
+	if not contains_token(headers.upgrade or "", "websocket") then
+		response.status_code = 426
+		response.headers.upgrade = "websocket"
+		return module:fire_event("http-message", {
+			response = response, title = "WebSocket",
+			message = "This is where chat clients connect. Enter this address into one; a browser shows nothing else here.",
+			warning = not (event.request.secure or is_considered_secure)
+				and "This connection is not secure, so nobody can log in over it." or nil,
+		}) or 426
+	end
+	if not web.is_allowed_origin(event.request, origins()) then
+		module:log("info", "A page of %s may not connect; websocket_origins lists those that may", headers.origin)
+		return 403
+	end
+	local key = headers.sec_websocket_key
+	local nonce = key and base64.decode(key)
+	if headers.sec_websocket_version ~= "13" then
+		response.headers.sec_websocket_version = "13"
+		return 426
+	elseif event.request.httpversion ~= "1.1" or not contains_token(headers.connection or "", "upgrade")
+		or not nonce or #nonce ~= 16 then
+		return 400
+	elseif not contains_token(headers.sec_websocket_protocol or "", "xmpp") then
+		return { status_code = 400, message = "The subprotocol must be xmpp" }
+	end
+	response.headers.upgrade = "websocket"
+	response.headers.sec_websocket_accept = base64.encode(sha1(key .. GUID))
+	response.headers.sec_websocket_protocol = "xmpp"
+	return start(event)
+end
+
+function module.unload()
+	for _, socket in pairs(sockets) do
+		if socket.session then
+			socket.session:close({ condition = "system-shutdown", text = "The service is being restarted" })
+		end
+		close_socket(socket, 1001, "The service is being restarted")
+	end
+end
+
+module:provides("http", {
+	name = "websocket";
+	default_path = "/xmpp-websocket";
+	route = { ["GET"] = handle_request };
+})
