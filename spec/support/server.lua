@@ -5,7 +5,8 @@
 --   server:restart()  server:kill9()  server:reload()  server:stop()
 --
 -- stop() asserts what is true of every run: exit code 0, nothing at level error in the log, no report of a sanitizer.
--- program = "prosody" (or COUPLET_PEER=prosody) starts Debian's Prosody in its place, to test the scenarios themselves.
+-- program = "prosody" (or COUPLET_PEER=prosody) starts Debian's Prosody in its place, to test the scenarios
+-- themselves.
 
 local certs = require "spec.support.certs"
 local client = require "spec.support.client"
@@ -56,6 +57,7 @@ local function configuration(self)
 		("c2s_direct_tls_ports = { %d }"):format(self.direct_port),
 		("s2s_ports = { %s }; s2s_direct_tls_ports = {}; component_ports = { %s }"):format(self.s2s_port or "",
 			self.component_port or ""),
+		self.s2s_port and "" or 'modules_disabled = { "s2s" }',
 		("http_ports = { %s }; https_ports = { %s }"):format(self.http_port or "", self.https_port or ""),
 		("certificates = %q"):format(certs.path "ca.crt":match "^(.*)/"),
 		("ssl = { certificate = %q; key = %q; cafile = %q; verify = { \"peer\" } }"):format(certs.path "server.crt",
@@ -251,15 +253,30 @@ function server:forget_clients()
 end
 
 -- Asked through the admin's shell, which evaluates what follows ">".
-local LIVE = [[> (function(counts) return ("sessions=%d stanzas=%d"):format(counts.sessions, counts.live_stanzas) end)
-	(require "couplet.native".counts())]]
+local LIVE = [[> (function(native)
+		local counts, links = native.counts(), 0
+		for session in native.sessions() do
+			if session.type:find "^s2s" then links = links + 1 end
+		end
+		return ("sessions=%d stanzas=%d"):format(counts.sessions - links, counts.live_stanzas)
+	end)(require "couplet.native")]]
 
---- What is alive in the server now: { sessions = (one of each host included), stanzas = }.
+--- What is alive in the server now: { sessions = (one of each host included, streams between servers not: they stay
+-- for an hour), stanzas = }.
 function server:live()
 	local said, code = self:ctl("shell", (LIVE:gsub("%s+", " ")))
 	local sessions, stanzas = said:match "sessions=(%d+) stanzas=(%d+)"
 	if code ~= 0 or not sessions then error("the shell says: " .. said, 2) end
 	return { sessions = tonumber(sessions), stanzas = tonumber(stanzas) }
+end
+
+--- Waits for something about the process that can only be looked at.
+function server:awaits(is_so, what)
+	local deadline = loop.now() + loop.deadline_seconds
+	while not is_so() do
+		if loop.now() > deadline then error("waited for " .. what, 2) end
+		loop.turn(0.02)
+	end
 end
 
 --- So many clients are left: soon no more sessions than theirs are alive. With none asserted before every good end.
