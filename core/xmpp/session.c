@@ -116,6 +116,10 @@ int session_bind(struct session *session, struct slice wanted, const char **type
 	if (holder != NULL) {
 		session_close(holder, "conflict", "Replaced by new connection");
 		session_end(holder, "replaced by a new session with the same resource");
+		if (session->is_ended) { /* by whom that was told to */
+			*type_r = "cancel", *condition_r = "not-allowed";
+			return -1;
+		}
 		user = host_user(session->host, session_node(session));
 	}
 	if (user != NULL && user->n_sessions >= session->server->options.resources_per_user) {

@@ -329,6 +329,28 @@ describe("A module that does harm", function ()
 		assert.equal(before, hooks(server))
 	end)
 
+	it("and ends all sessions while one takes over another's resource does not take the server with it", function ()
+		load_harm [[
+			local native = require "couplet.native"
+			module:hook("resource-unbind", function ()
+				for session in native.sessions() do native.end_session(session, "harm") end
+			end)
+		]]
+		server:person("romeo", { resource = "contested" })
+		local late = server:client { user = "romeo" }:connect()
+		late:opens_stream_with_features()
+		late:starts_tls()
+		late:opens_stream_with_features()
+		late:authenticates()
+		late:opens_stream_with_features()
+		late:sends [[<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'>
+			<resource>contested</resource></bind></iq>]]
+		late:sees_the_end()
+		canary:sees_the_end()
+		shell(server, "module unload harm localhost")
+		server:person("romeo", { resource = "contested" }):settles()
+	end)
+
 	it("and puts a function of its own in the place of session.send can still call the old one", function ()
 		load_harm [[
 			module:hook("resource-bind", function (event)
