@@ -20,6 +20,10 @@ modules_enabled = {
 	"admin_shell";
 }
 
+-- This is localhost, so there are no other servers to talk to. Without this line, and with a VirtualHost that others can
+-- find, there are (port 5269; docs/federation.md).
+modules_disabled = { "s2s" }
+
 -- May anybody make an account with a client? Otherwise: coupletctl adduser.
 allow_registration = false
 

@@ -26,6 +26,7 @@ local kinds = {
 	s2sin_unauthed = { prefix = "s2s" };
 	s2sin = { prefix = "s2s" }; -- proven by dialback already, TLS may still come (RFC 6120 5.3.1)
 }
+local defaults = { s2s = { verify = { "peer" } } } -- other servers prove their domain by certificate
 local contexts = {} -- prefix -> context
 local is_required = {} -- prefix -> boolean
 
@@ -34,7 +35,7 @@ local function load_contexts()
 	for _, prefix in ipairs { "c2s", "s2s" } do
 		is_required[prefix] = module:get_option_boolean(prefix .. "_require_encryption", default)
 		local context, err = certmanager.create_context(host, "server", module:get_option(prefix .. "_ssl"),
-			module:get_option("ssl"))
+			module:get_option("ssl"), defaults[prefix])
 		if not context then
 			module:log("error", "No TLS for %s on %s: %s", prefix, host, err or "no certificate was found")
 		end

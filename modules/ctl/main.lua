@@ -12,6 +12,7 @@ local groups = {
 	{ title = "Looking after it", file = "ctl.check", names = { "check" } },
 	{ file = "ctl.cert", names = { "cert" } },
 	{ file = "ctl.shell", names = { "shell" } },
+	{ file = "ctl.s2s", names = { "s2s" } },
 	{ file = "ctl.about", names = { "about", "version" } },
 }
 

@@ -10,7 +10,7 @@ describe("coupletctl", function ()
 			log = { info = "couplet.log" }
 			interfaces = { "127.0.0.1" }
 			c2s_require_encryption = false
-			c2s_ports = { %d }
+			c2s_ports = { %d }; s2s_ports = {}
 			modules_enabled = { "saslauth"; "admin_shell" }
 			VirtualHost "capulet.example"
 		]]):format(Server.free_port()))
@@ -60,7 +60,7 @@ describe("coupletctl", function ()
 
 	it("says when it cannot be started", function ()
 		place:file("prosody.cfg.lua", 'run_as_root = true\nlog = { info = "couplet.log" }\ndata_path = "data"\n'
-			.. 'c2s_ports = { "x" }\nmodules_enabled = { "saslauth" }\nVirtualHost "capulet.example"')
+			.. 'c2s_ports = { "x" }; s2s_ports = {}\nmodules_enabled = { "saslauth" }\nVirtualHost "capulet.example"')
 		local output, code = place:run "start"
 		assert.equal(1, code)
 		assert.matches("did not start", output)

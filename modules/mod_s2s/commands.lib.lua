@@ -1,0 +1,90 @@
+--- s2s in the admin's shell: which streams there are, closing them, and why a domain cannot be reached.
+
+local human_io = require "prosody.util.human.io"
+local jid = require "prosody.util.jid"
+local native = require "couplet.native"
+
+local links, story
+
+local function each_stream(domain)
+	local found = {}
+	for session in native.sessions() do
+		if session.type:sub(1, 3) == "s2s" then
+			local matches = not domain or session.from_host == domain or session.to_host == domain
+			for _, pair in ipairs(native.s2s_pairs(session)) do
+				matches = matches or pair.ours == domain or pair.theirs == domain
+			end
+			if matches then table.insert(found, session) end
+		end
+	end
+	table.sort(found, function (a, b)
+		return (a.to_host or "") .. (a.from_host or "") < (b.to_host or "") .. (b.from_host or "")
+	end)
+	return found
+end
+
+local function tls_of(session)
+	local info = session.secure and session.conn and session.conn:ssl_info()
+	return info and ("%s %s"):format(info.protocol, info.cipher) or "no"
+end
+
+local function pairs_of(session)
+	local texts = {}
+	for _, pair in ipairs(native.s2s_pairs(session)) do
+		local arrow = pair["in"] and pair.out and "<->" or pair.out and "->" or "<-"
+		table.insert(texts, ("%s %s %s"):format(pair.ours, arrow, pair.theirs))
+	end
+	return texts[1] and table.concat(texts, ", ") or "nothing yet"
+end
+
+local columns = {
+	{ title = "From", width = "2p", mapper = function (_, s) return s.from_host or "?" end },
+	{ title = "To", width = "2p", mapper = function (_, s) return s.to_host or "?" end },
+	{ title = "IP address", width = "2p", mapper = function (_, s) return s.ip or "" end },
+	{ title = "Proven", width = "4p", mapper = function (_, s) return pairs_of(s) end },
+	{ title = "TLS", width = "3p", mapper = function (_, s) return tls_of(s) end },
+}
+
+local function show(self, domain)
+	local row = human_io.table(columns, self.session.width)
+	self.session.print(row())
+	local found = each_stream(domain and jid.prep(domain))
+	for _, session in ipairs(found) do self.session.print(row(session)) end
+	return true, ("%d stream%s between servers"):format(#found, #found == 1 and "" or "s")
+end
+
+local function close(_, domain)
+	local name = jid.prep(domain)
+	if not name then return nil, ("%s is not a domain"):format(domain) end
+	local found = each_stream(name)
+	for _, session in ipairs(found) do
+		session:close({ condition = "policy-violation", text = "Closed by the administrator" })
+	end
+	links.forget_failures(name)
+	return true, ("%d stream%s closed"):format(#found, #found == 1 and "" or "s")
+end
+
+local function explain(self, domain)
+	local name = jid.prep(domain)
+	if not name then return nil, ("%s is not a domain"):format(domain) end
+	local lines = story.tell(name)
+	if not lines then
+		return true, ("There was no attempt to talk with %s since the server started"):format(name)
+	end
+	for _, line in ipairs(lines) do self.session.print(line) end
+	return true
+end
+
+local function add(name, desc, args, handler)
+	module:add_item("shell-command", { section = "s2s", section_desc = "Streams to and from other servers", name = name,
+		desc = desc, args = args, handler = handler })
+end
+
+return function (parts)
+	links, story = parts.links, parts.story
+	add("show", "Lists the streams, all or those of a domain", { { name = "domain", type = "string" } }, show)
+	add("close", "Closes the streams with a domain; the next stanza opens a new one at once",
+		{ { name = "domain", type = "string", required = true } }, close)
+	add("explain", "Tells the last attempt to talk with a domain step by step",
+		{ { name = "domain", type = "string", required = true } }, explain)
+end

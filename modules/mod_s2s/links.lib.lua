@@ -1,0 +1,426 @@
+--- Links: what carries stanzas from one of our hosts to one other domain. A link waits for its first stanza, finds
+-- out where to connect, tries one place after the other, has itself believed, and from then on the core sends by it
+-- (native.s2s_prove). While it comes up, stanzas wait in order; if it does not, they go back to their senders.
+--
+-- Always true: a link has one session at most; every stanza given to `send` is sent once, or answered with an error
+-- once (if it is one that is answered); what waits is bounded, per link and for all together; a domain that could
+-- not be reached is left alone for a while, longer each time.
+
+local native = require "couplet.native"
+local st = require "prosody.util.stanza"
+local s2smanager = require "prosody.core.s2smanager"
+local time = require "prosody.util.time"
+local xml = require "prosody.util.xml"
+local random_bytes = require "prosody.util.random".bytes
+
+local QUEUE_BYTES, ALL_QUEUES_BYTES = 256 * 1024, 16 * 1024 * 1024 -- SECURITY C8
+local STANZA_COST = 64              -- what a waiting stanza takes beside its bytes
+local ATTEMPT_SECONDS = 55          -- from the first question to DNS until stanzas flow
+local CONNECT_SECONDS = 10          -- for one address
+local MIN_BACKOFF_SECONDS, MAX_BACKOFF_SECONDS = 5, 300
+local MAX_VERIFIES = 50             -- questions about dialback keys that wait or are not answered
+local MAX_LINKS = 20000             -- and no more are remembered
+local SWEEP_SECONDS = 300
+
+local hosts = prosody.hosts
+local policy, targets, certificates, story
+
+local links = {}   -- our host -> domain -> link
+local all_bytes, n_links = 0, 0
+
+local link = {}
+local link_mt = { __index = link }
+
+local function get(ours, theirs) return links[ours] and links[ours][theirs] end
+
+local function get_or_new(ours, theirs)
+	local known = get(ours, theirs)
+	if known then return known end
+	if n_links >= MAX_LINKS then return nil end
+	local new = setmetatable({
+		ours = ours, theirs = theirs, queue = {}, n_queue = 0, bytes = 0, verifies = {}, n_verifies = 0, failures = 0,
+		not_before = 0,
+	}, link_mt)
+	links[ours] = links[ours] or {}
+	links[ours][theirs] = new
+	n_links = n_links + 1
+	return new
+end
+
+function link:note(...)
+	if self.story then self.story:note(...) end
+end
+
+-- A link that does nothing and remembers nothing of use is not kept.
+local function forget_if_idle(self)
+	if self.is_trying or self.session or time.monotonic() < self.not_before then return end
+	if get(self.ours, self.theirs) == self then
+		links[self.ours][self.theirs] = nil
+		n_links = n_links - 1
+	end
+end
+
+-- Failures are remembered for a while after they have ceased to matter, so that the waits grow.
+local function sweep()
+	local now = time.monotonic()
+	for _, of_host in pairs(links) do
+		for _, one in pairs(of_host) do
+			if one.not_before + SWEEP_SECONDS < now then forget_if_idle(one) end
+		end
+	end
+	return SWEEP_SECONDS
+end
+
+-- Stanzas that wait
+
+local function bounce(self, stanza, failure)
+	local kind = stanza.attr.type
+	if kind == "error" or kind == "result" or stanza.name == "presence" and kind == "unavailable" then return end
+	local host = hosts[self.ours]
+	if host then
+		prosody.core_route_stanza(host, st.error_reply(stanza, failure.type, failure.condition, failure.text))
+	end
+end
+
+-- Takes all that waits out of the queue.
+local function take_queue(self)
+	local queue, n = self.queue, self.n_queue
+	all_bytes = all_bytes - self.bytes
+	self.queue, self.n_queue, self.bytes = {}, 0, 0
+	return queue, n
+end
+
+local function bounce_queue(self, failure)
+	local queue, n = take_queue(self)
+	for i = 1, n do
+		local stanza = xml.parse(queue[i])
+		if stanza then bounce(self, stanza, failure) end
+	end
+end
+
+local function enqueue(self, stanza)
+	if stanza.attr.xmlns then -- jabber:client by name means the same as none
+		stanza = st.clone(stanza)
+		stanza.attr.xmlns = nil
+	end
+	local text = tostring(stanza)
+	local cost = #text + STANZA_COST
+	if self.bytes + cost > QUEUE_BYTES or all_bytes + cost > ALL_QUEUES_BYTES then
+		return bounce(self, stanza, { type = "wait", condition = "resource-constraint",
+			text = ("Too much is waiting for %s already"):format(self.theirs) })
+	end
+	self.n_queue = self.n_queue + 1
+	self.queue[self.n_queue] = text
+	self.bytes = self.bytes + cost
+	all_bytes = all_bytes + cost
+end
+
+local function flush_queue(self, session)
+	local queue, n = take_queue(self)
+	for i = 1, n do
+		local stanza = xml.parse(queue[i])
+		if stanza and not session.sends2s(stanza) then
+			bounce(self, stanza, { type = "wait", condition = "remote-server-timeout",
+				text = ("The connection to %s was lost"):format(self.theirs) })
+		end
+	end
+end
+
+-- Questions about dialback keys
+
+local function answer_verifies(self, kind, text)
+	local verifies = self.verifies
+	self.verifies, self.n_verifies = {}, 0
+	for _, verify in pairs(verifies) do verify.callback(kind, text) end
+end
+
+local function send_verify(self, verify)
+	verify.sent_on = self.session
+	self.session.sends2s(verify.stanza)
+end
+
+local function flush_verifies(self)
+	for _, verify in pairs(self.verifies) do
+		if verify.sent_on ~= self.session then send_verify(self, verify) end
+	end
+end
+
+-- Coming up
+
+-- It did not work. text: a sentence for those who wait. is_absent: nobody knows such a domain.
+local function fail(self, text, is_absent)
+	self.is_trying, self.is_ready, self.session = nil, nil, nil
+	if self.timer then
+		self.timer:stop()
+		self.timer = nil
+	end
+	if self.targets then
+		self.targets:cancel()
+		self.targets = nil
+	end
+	local wait = math.min(MIN_BACKOFF_SECONDS * 2 ^ self.failures, MAX_BACKOFF_SECONDS)
+	wait = wait * (0.75 + random_bytes(1):byte() / 512)
+	self.failures = math.min(self.failures + 1, 10)
+	self.not_before = time.monotonic() + wait
+	self.failure = {
+		type = is_absent and "cancel" or "wait", condition = is_absent and "remote-server-not-found"
+			or "remote-server-timeout", text = text,
+	}
+	self:note("gave up: %s. Not before %.0f s from now is %s tried again", text, wait, self.theirs)
+	module:log("info", "%s cannot talk to %s: %s", self.ours, self.theirs, text)
+	bounce_queue(self, self.failure)
+	answer_verifies(self, "error", text)
+end
+
+local function stop_connect_timer(self)
+	if self.connect_timer then
+		self.connect_timer:stop()
+		self.connect_timer = nil
+	end
+end
+
+local try_next
+
+-- One target: connects, and with a direct TLS one begins the handshake.
+local function try(self, target)
+	local context, has_certificate = certificates.context(self.ours)
+	if not context then
+		return fail(self, "Our own TLS is not set up: " .. tostring(has_certificate))
+	end
+	self:note("connecting to %s port %d%s%s", target.address, target.port, target.direct_tls and " with direct TLS" or "",
+		target.name and (" (%s)"):format(target.name) or "")
+	local session, err = native.connect_s2s {
+		from_host = self.ours, to_host = self.theirs, address = target.address, port = target.port,
+		tls = target.direct_tls and context or nil, sni = policy.dns_name(self.theirs),
+	}
+	if not session then
+		self:note("%s", err)
+		self.last_error = err
+		return try_next(self)
+	end
+	session.link, session.tls_context, session.has_certificate = self, context, has_certificate
+	self.session, self.is_connected = session, nil
+	s2smanager.add(session)
+	self.connect_timer = native.timer(CONNECT_SECONDS, function ()
+		self.connect_timer = nil
+		native.end_session(session, "nobody answered")
+	end)
+end
+
+function try_next(self)
+	self.session, self.is_ready = nil, nil
+	self.targets:next(function (target, err)
+		if not self.is_trying then return end
+		if target then
+			self.had_target = true
+			return try(self, target)
+		end
+		self:note("%s", err)
+		if self.had_target then
+			return fail(self, ("Could not connect to %s: %s"):format(self.theirs, self.last_error or err))
+		end
+		fail(self, ("%s was not found: %s"):format(self.theirs, err), true)
+	end)
+end
+
+local function start(self)
+	local may, why = policy.may_talk(self.theirs)
+	self.story = story.begin(self.ours, "to", self.theirs)
+	if not may then
+		self:note("%s", why)
+		self.is_trying = nil
+		self.failure = { type = "cancel", condition = "not-allowed", text = why }
+		bounce_queue(self, self.failure)
+		return answer_verifies(self, "error", why)
+	end
+	self.is_trying, self.had_target, self.last_error, self.refusal = true, nil, nil, nil
+	self.timer = native.timer(ATTEMPT_SECONDS, function ()
+		self.timer = nil
+		local session = self.session
+		fail(self, ("%s did not answer in time%s"):format(self.theirs,
+			self.last_error and " (" .. self.last_error .. ")" or ""))
+		if session then session:close("connection-timeout") end
+	end)
+	self.targets = targets.new(self.theirs)
+	try_next(self)
+end
+
+local function begin(self)
+	if self.is_trying or self.session then return true end
+	if time.monotonic() < self.not_before then return false end
+	-- In a turn of its own: who sends may be in the middle of something.
+	self.is_trying = true
+	native.defer(function ()
+		if hosts[self.ours] and links[self.ours] and links[self.ours][self.theirs] == self then start(self) end
+	end)
+	return true
+end
+
+-- A stanza waits until the link is up, or is answered when that will not be.
+function link:send(stanza)
+	if begin(self) then
+		enqueue(self, stanza)
+	else
+		bounce(self, stanza, self.failure)
+	end
+end
+
+-- Asks the domain about a dialback key (XEP-0220 2.3): stanza is the <db:verify/>. callback("valid" | "invalid" |
+-- "error", text) is called once.
+function link:verify(stanza, callback)
+	local id = stanza.attr.id
+	if self.verifies[id] or self.n_verifies >= MAX_VERIFIES then
+		return callback("error", "Too many questions to " .. self.theirs .. " are open")
+	elseif not begin(self) then
+		return callback("error", self.failure.text)
+	end
+	local verify = { stanza = stanza, callback = callback }
+	self.verifies[id], self.n_verifies = verify, self.n_verifies + 1
+	if self.session and self.is_ready then send_verify(self, verify) end
+end
+
+-- What the session tells
+
+--- The connection is up.
+function link:connected(session)
+	stop_connect_timer(self)
+	self:note("connected to %s port %d", session.conn:ip(), session.conn:port())
+end
+
+--- TLS is on: whose certificate is it? Gives whether the session may go on.
+function link:secured(session)
+	stop_connect_timer(self)
+	local info = session.conn:ssl_info() or {}
+	self:note("TLS: %s, %s%s", info.protocol or "?", info.cipher or "?",
+		info.alpn and info.alpn ~= "" and ", " .. info.alpn or "")
+	local is_valid, text = certificates.prove(session, self.theirs)
+	self:note("%s", text)
+	if not is_valid and policy.needs_certificate(self.theirs) then
+		self:refuse(session, ("%s could not prove that it is %s: %s"):format(session.conn:ip(), self.theirs, text))
+		return false
+	end
+	return true
+end
+
+--- The session cannot be used: ends it. The next target is tried; the sentence is what senders read when it was the
+-- last.
+function link:refuse(session, text, condition)
+	self:note("%s", text)
+	self.refusal = text
+	session:close(condition or "policy-violation")
+end
+
+--- Features came under TLS, or TLS is not needed: questions about dialback keys may be asked.
+function link:ready()
+	if not self.is_ready then
+		self.is_ready = true
+		flush_verifies(self)
+	end
+end
+
+--- The other side believes who we are: what waits is sent, and the core sends the rest.
+function link:established(session)
+	if not native.s2s_prove(session, self.ours, self.theirs, "out") then
+		return self:refuse(session, "There are too many streams", "resource-constraint")
+	end
+	self.is_trying, self.failures, self.not_before, self.failure = nil, 0, 0, nil
+	if self.timer then
+		self.timer:stop()
+		self.timer = nil
+	end
+	if self.targets then
+		self.targets:cancel()
+		self.targets = nil
+	end
+	self.session = session
+	self:note("ready: %s believes that we are %s", self.theirs, self.ours)
+	module:log("info", "%s talks to %s (%s)", self.ours, self.theirs, session.secure and "encrypted" or "not encrypted")
+	self:ready()
+	flush_queue(self, session)
+end
+
+--- A stream that came in may be used for what waits (XEP-0288); our own attempt goes on only for open questions.
+function link:adopt(session) flush_queue(self, session) end
+
+--- An answer to a question about a dialback key came on that session (XEP-0220 2.3, SECURITY C1): only there, once.
+function link:verified(session, id, kind, text)
+	local verify = self.verifies[id]
+	if not verify or verify.sent_on ~= session then return false end
+	self.verifies[id], self.n_verifies = nil, self.n_verifies - 1
+	verify.callback(kind, text)
+	return true
+end
+
+--- The session has ended.
+function link:lost(session, reason)
+	if self.session ~= session then return end
+	stop_connect_timer(self)
+	if self.is_trying then
+		self.last_error = self.refusal or reason
+		self:note("ended: %s", reason)
+		self.refusal = nil
+		return try_next(self)
+	end
+	self:note("the stream ended: %s", reason)
+	self.session, self.is_ready = nil, nil
+	answer_verifies(self, "error", ("The connection to %s was lost"):format(self.theirs))
+	forget_if_idle(self)
+end
+
+local function drop(self, text)
+	local session = self.session
+	self.session = nil
+	if self.timer then self.timer:stop() end
+	if self.targets then self.targets:cancel() end
+	stop_connect_timer(self)
+	self.is_trying = nil
+	take_queue(self)
+	answer_verifies(self, "error", text)
+	if session then session:close({ condition = "undefined-condition", text = text }) end
+end
+
+local M = { get = get }
+
+--- Sends a stanza from a host of ours to a domain, or answers it when that cannot be.
+function M.send(ours, theirs, stanza)
+	local one = get_or_new(ours, theirs)
+	if one then return one:send(stanza) end
+	bounce({ ours = ours }, stanza, { type = "wait", condition = "resource-constraint",
+		text = "This server talks with too many others at the moment" })
+end
+
+--- Asks a domain about a dialback key; see link:verify.
+function M.verify(ours, theirs, stanza, callback)
+	local one = get_or_new(ours, theirs)
+	if one then return one:verify(stanza, callback) end
+	callback("error", "This server talks with too many others at the moment")
+end
+
+--- Ends all links of a host of ours.
+function M.forget_host(ours, text)
+	local of_host = links[ours]
+	links[ours] = nil
+	for _, one in pairs(of_host or {}) do
+		n_links = n_links - 1
+		drop(one, text)
+	end
+end
+
+--- What is not up may be tried again at once: the configuration or the certificates have changed, or the admin asks.
+function M.forget_failures(theirs)
+	for _, of_host in pairs(links) do
+		for domain, one in pairs(of_host) do
+			if not theirs or domain == theirs then
+				one.not_before, one.failures = 0, 0
+				forget_if_idle(one)
+			end
+		end
+	end
+end
+
+--- The library, with what mod_s2s has loaded for it.
+return function (parts)
+	policy, targets, certificates, story = parts.policy, parts.targets, parts.certificates, parts.story
+	module:add_timer(SWEEP_SECONDS, sweep)
+	return M
+end

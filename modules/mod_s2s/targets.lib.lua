@@ -1,0 +1,90 @@
+--- Where to connect for a domain: what the configuration says, else the domain's own records (RFC 6120 3.2, XEP-0368).
+--
+-- Always true: an address that only the DNS has given us is tried only if it is one of the public network, or listed in
+-- s2s_allow_private_targets (SECURITY C7). What the admin wrote down is tried as it is.
+
+local address = require "prosody.util.address"
+local basic = require "prosody.net.resolvers.basic"
+local jid = require "prosody.util.jid"
+local service = require "prosody.net.resolvers.service"
+
+local DEFAULT_PORT, DEFAULT_DIRECT_PORT = 5269, 5270
+
+local targets = {}
+
+local overrides, is_allowed
+
+function targets.load()
+	overrides = {}
+	for domain, route in pairs(module:get_option("s2s_connect_overrides", {})) do
+		local name = jid.prep(domain)
+		if not name or type(route) ~= "table" then
+			module:log("error", "s2s_connect_overrides: [\"%s\"] must be a domain, with a table like { host = \"192.0.2.1\" }",
+				tostring(domain))
+		else
+			overrides[name] = route[1] and route or { route }
+		end
+	end
+	local allowed, err = address.checker(module:get_option_array("s2s_allow_private_targets", {}))
+	if not allowed then
+		module:log("error", "s2s_allow_private_targets: %s", err)
+		allowed = address.checker()
+	end
+	is_allowed = allowed
+end
+
+local methods = {}
+local mt = { __index = methods }
+
+local function port_of(route)
+	return route.port or route.direct_tls and DEFAULT_DIRECT_PORT or DEFAULT_PORT
+end
+
+-- A list of resolvers with what belongs to their targets.
+local function resolvers_for(domain)
+	local list = {}
+	local routes = overrides[domain]
+	for _, route in ipairs(routes or {}) do
+		table.insert(list, { resolver = basic.new(route.host or domain, port_of(route), "tcp"),
+			direct_tls = route.direct_tls or false, from = "s2s_connect_overrides" })
+	end
+	if routes then return list end
+	local ip = domain:match("^%[(.*)%]$") or domain
+	if address.classify(ip) then
+		return { { resolver = basic.new(ip, DEFAULT_PORT, "tcp", { is_allowed = is_allowed }), from = "the domain itself" } }
+	end
+	return { { from = "DNS", resolver = service.new(domain, { "xmpps-server", "xmpp-server" }, "tcp",
+		{ default_port = DEFAULT_PORT, is_allowed = is_allowed }) } }
+end
+
+--- The targets of a domain, asked for one after the other.
+function targets.new(domain)
+	return setmetatable({ list = resolvers_for(domain), at = 1 }, mt)
+end
+
+--- Later calls cb { address =, port =, direct_tls =, name =, from = } or cb(nil, why there are no more).
+function methods:next(cb)
+	local current = self.list[self.at]
+	if not current or self.is_cancelled then
+		return cb(nil, self.err or "there is no address to connect to")
+	end
+	current.resolver:next(function (conn_type, ip, port, extra)
+		if self.is_cancelled then return end
+		if not conn_type then
+			self.err = ip or self.err
+			self.at = self.at + 1
+			return self:next(cb)
+		end
+		local direct_tls = current.direct_tls
+		if direct_tls == nil then direct_tls = extra and extra.direct_tls or false end
+		cb { address = ip, port = port, direct_tls = direct_tls, name = extra and extra.target, from = current.from }
+	end)
+end
+
+function methods:cancel()
+	self.is_cancelled = true
+	for _, one in ipairs(self.list) do one.resolver:cancel() end
+end
+
+targets.load()
+return targets

@@ -1,0 +1,304 @@
+--- Servers that talk to each other, in scenarios: two of ours that know where the other is, certificates good and bad,
+-- and a peer that says what the spec wants it to say.
+--
+--   local verona = federation.pair { options = "...", more_modules = { ... }, certificates = { montague = ..., ... } }
+--   verona.montague, verona.capulet           servers (spec.support.server) of montague.example and capulet.example
+--   verona:stop()
+--   federation.certificate "name"             its files: { certificate =, key = }
+--   federation.peer(server, { from = "verona.example", certificate = "verona" })   a client in jabber:server
+
+local certs = require "spec.support.certs"
+local client = require "spec.support.client"
+local lfs = require "lfs"
+local loop = require "spec.support.loop"
+local Server = require "spec.support.server"
+local sha = require "spec.support.sha"
+local socket = require "socket"
+
+local federation = {}
+
+local folder = (os.getenv "COUPLET_BUILD" or "build/test") .. "/s2s_certs"
+
+-- Certificates of verona.example and what is wrong with them; all by the authority of spec.support.certs but "strange".
+local script = [[
+set -e
+umask 077
+mkdir -p "$1" && cd "$1"
+key() { openssl ecparam -name prime256v1 -genkey -noout -out "$1.key"; }
+signed() { # NAME CN EXTENSIONS [DAYS]
+	key "$1"
+	printf '%s\n' "$3" > "$1.ext"
+	openssl req -new -key "$1.key" -subj "/CN=$2" -out "$1.csr"
+	openssl x509 -req -in "$1.csr" -CA "${5:-$2ca}" -CAkey "${6:-$2key}" -CAcreateserial -sha256 -days "${4:-3650}" \
+		-extfile "$1.ext" -out "$1.crt"
+}
+ca=$2; cakey=$3
+by_ca() { signed "$1" "$2" "$3" "${4:-3650}" "$ca" "$cakey"; }
+both=extendedKeyUsage=serverAuth,clientAuth
+for name in montague capulet verona; do
+	by_ca $name $name.example "subjectAltName=DNS:$name.example
+$both"
+done
+by_ca server_only x "subjectAltName=DNS:verona.example
+extendedKeyUsage=serverAuth"
+by_ca srv_name x "subjectAltName=otherName:1.3.6.1.5.5.7.8.7;IA5:_xmpp-server.verona.example
+$both"
+by_ca xmpp_addr x "subjectAltName=otherName:1.3.6.1.5.5.7.8.5;UTF8:verona.example
+$both"
+by_ca wildcard x "subjectAltName=DNS:*.verona.example
+$both"
+by_ca client_srv x "subjectAltName=otherName:1.3.6.1.5.5.7.8.7;IA5:_xmpp-client.verona.example
+$both"
+by_ca cn_only verona.example "$both"
+by_ca wildcard_top x "subjectAltName=DNS:*.example
+$both"
+by_ca partial x "subjectAltName=DNS:v*.example
+$both"
+by_ca address x "subjectAltName=IP:127.0.0.1
+$both"
+by_ca person x "subjectAltName=otherName:1.3.6.1.5.5.7.8.5;UTF8:romeo@verona.example
+$both"
+by_ca mail_only x "subjectAltName=DNS:verona.example
+extendedKeyUsage=emailProtection"
+by_ca expired x "subjectAltName=DNS:verona.example
+$both" -1
+key self
+openssl req -new -x509 -key self.key -sha256 -days 3650 -subj /CN=verona.example \
+	-addext subjectAltName=DNS:verona.example -out self.crt
+for name in montague capulet; do
+	key ${name}_self
+	openssl req -new -x509 -key ${name}_self.key -sha256 -days 3650 -subj /CN=$name.example \
+		-addext subjectAltName=DNS:$name.example -out ${name}_self.crt
+done
+]]
+
+local function make()
+	local temporary = ("%s.%s"):format(folder, io.open("/proc/self/stat"):read("n"))
+	local command = ("sh -c '%s' sh '%s' '%s' '%s' 2>&1"):format(script:gsub("'", "'\\''"), temporary,
+		certs.path "ca.crt", (certs.path "ca.crt"):gsub("%.crt$", ".key"))
+	local pipe = assert(io.popen(command))
+	local said = pipe:read("a")
+	assert(pipe:close(), said)
+	os.rename(temporary, folder)
+end
+
+--- The files of a certificate.
+function federation.certificate(name)
+	if not lfs.attributes(folder .. "/capulet_self.crt") then make() end
+	local path = ("%s/%s/%s"):format(lfs.currentdir(), folder, name)
+	return { certificate = path .. ".crt", key = path .. ".key" }
+end
+
+--- Configuration lines for a server with that certificate, as far as other servers see it.
+function federation.ssl(name)
+	local files = federation.certificate(name)
+	local ssl = ("{ certificate = %q; key = %q; cafile = %q }"):format(files.certificate, files.key, certs.path "ca.crt")
+	return ("s2s_ssl = %s\ns2s_direct_tls_ssl = %s\n"):format(ssl, ssl)
+end
+
+--- A configuration line: where domains are. routes: domain -> { port =, direct_tls =, fingerprint = }.
+function federation.routes(routes)
+	local lines = {}
+	for domain, route in pairs(routes) do
+		lines[#lines + 1] = ("[%q] = { host = %q; port = %d; direct_tls = %s; fingerprint = %s };"):format(domain,
+			route.host or "127.0.0.1", route.port, tostring(route.direct_tls or false),
+			route.fingerprint and ("%q"):format(route.fingerprint) or "nil")
+	end
+	return "s2s_connect_overrides = { " .. table.concat(lines, " ") .. " }\n"
+end
+
+local pair = {}
+pair.__index = pair
+
+--- Two servers. options: config (lines for both), montague and capulet (lines for one), more_modules, certificates
+-- (montague =, capulet = names), direct_tls (true: only by direct TLS), fingerprints (domain -> of its certificate).
+function federation.pair(options)
+	options = options or {}
+	local self = setmetatable({}, pair)
+	local ports, direct = {}, {}
+	for _, name in ipairs { "montague", "capulet" } do
+		ports[name], direct[name] = Server.free_port(), Server.free_port()
+	end
+	local more = table.move(options.more_modules or {}, 1, 10, 1, {})
+	for name, other in pairs { montague = "capulet", capulet = "montague" } do
+		local domain = other .. ".example"
+		self[name] = Server.start {
+			with_s2s = true, hosts = { [name .. ".example"] = "" }, more_modules = more, wait = false,
+			config = federation.ssl((options.certificates or {})[name] or name)
+				.. ("s2s_ports = { %s }; s2s_direct_tls_ports = { %d }\n"):format(
+					options.direct_tls and "" or ports[name], direct[name])
+				.. federation.routes { [domain] = {
+					port = options.direct_tls and direct[other] or ports[other], direct_tls = options.direct_tls,
+					fingerprint = (options.fingerprints or {})[domain],
+				} }
+				.. (options.config or "") .. "\n" .. (options[name] or ""),
+		}
+		self[name].s2s_port, self[name].s2s_direct_port = ports[name], direct[name]
+	end
+	for _, name in ipairs { "montague", "capulet" } do
+		self[name]:await_ready()
+		self[name]:awaits_log "Activated service 's2s_direct_tls'"
+	end
+	return self
+end
+
+function pair:stop()
+	local ok, why = pcall(self.montague.stop, self.montague)
+	self.capulet:stop()
+	assert(ok, why)
+end
+
+local nowhere = { port = 1 } -- where nobody listens
+
+--- A server by itself, montague.example, for peers to talk to. It does not find them, unless options.routes says where.
+function federation.alone(options)
+	options = options or {}
+	local port, direct = Server.free_port(), Server.free_port()
+	local server = Server.start {
+		with_s2s = true, hosts = options.hosts or { ["montague.example"] = "" }, more_modules = options.more_modules,
+		config = federation.ssl "montague"
+			.. ("s2s_ports = { %d }; s2s_direct_tls_ports = { %d }\n"):format(port, direct)
+			.. federation.routes(options.routes or { ["verona.example"] = nowhere, ["capulet.org"] = nowhere })
+			.. (options.config or ""),
+	}
+	server.s2s_port, server.s2s_direct_port = port, direct
+	server:awaits_log "Activated service 's2s_direct_tls'"
+	return server
+end
+
+-- ---- a peer ----
+
+local peer = {}
+
+--- Another server, played by the spec: a client (spec.support.client) whose streams are in jabber:server. options:
+-- from, to ("montague.example"), certificate (a name), tls as for clients.
+function federation.peer(server, options)
+	local files = options.certificate and federation.certificate(options.certificate) or {}
+	local self = client.new {
+		name = options.name or options.from or "a peer", host = options.to or "montague.example", ip = "127.0.0.1",
+		port = options.tls == "direct" and server.s2s_direct_port or server.s2s_port, tls = options.tls,
+		certificate = files.certificate, key = files.key, alpn = options.alpn,
+	}
+	self.from = options.from
+	for name, method in pairs(peer) do self[name] = method end
+	return self
+end
+
+--- Opens (again) the stream; gives the features.
+function peer:opens(attributes)
+	local all = { xmlns = "jabber:server", from = self.from, ["xmlns:db"] = "jabber:server:dialback" }
+	for name, value in pairs(attributes or {}) do all[name] = value end
+	return self:opens_stream_with_features(all)
+end
+
+--- The same when the server will not offer any features; gives its header.
+function peer:opens_only(attributes)
+	local all = { xmlns = "jabber:server", from = self.from, ["xmlns:db"] = "jabber:server:dialback" }
+	for name, value in pairs(attributes or {}) do all[name] = value end
+	return self:opens_stream(all)
+end
+
+--- Connected and under TLS; the stream is not open again yet.
+function peer:under_tls()
+	self:connect()
+	if self.options.tls ~= "direct" then
+		self:opens()
+		assert(self:starts_tls())
+	end
+	return self
+end
+
+--- As far as SASL EXTERNAL leads.
+function peer:logs_in_with_certificate()
+	self:under_tls():opens()
+	self:sends_raw(("<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='EXTERNAL'>%s</auth>"):format(
+		sha.base64(self.from)))
+	self:receives "<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>"
+	self:opens()
+	return self
+end
+
+--- All that it sent has been handled: its question about a key that nobody made is answered.
+function peer:settles()
+	self.n_settled = (self.n_settled or 0) + 1
+	self:sends_raw(("<db:verify from='settles.example' to='%s' id='settle%d'>x</db:verify>"):format(self.options.host,
+		self.n_settled))
+	self:awaits(("<db:verify xmlns:db='jabber:server:dialback' id='settle%d'/>"):format(self.n_settled))
+end
+
+-- ---- where domains are, for servers that ask the DNS ----
+
+local A, SRV = 1, 33
+
+-- A name in wire format (RFC 1035 3.1).
+local function wire_name(name)
+	return (name:gsub("([^.]+)%.?", function(label) return string.pack("s1", label) end)) .. "\0"
+end
+
+local function answer_to(query, ports)
+	local labels, at = {}, 13
+	while query:byte(at) and query:byte(at) > 0 do labels[#labels + 1], at = string.unpack("s1", query, at) end
+	local question = query:sub(13, at + 4)
+	local kind = string.unpack(">I2", query, at + 1)
+	local name, data = table.concat(labels, "."):lower(), nil
+	if kind == SRV and ports[name] then
+		data = string.pack(">I2I2I2", 0, 0, ports[name]) .. wire_name "here.example"
+	elseif kind == A and name == "here.example" then
+		data = "\127\0\0\1"
+	end
+	-- The question again, and its name by reference (RFC 1035 4.1.4); a time to live of a minute.
+	local head = query:sub(1, 2) .. string.pack(">I2I2I2I2I2", 0x8580, 1, data and 1 or 0, 0, 0)
+	return head .. question .. (data and string.pack(">I2I2I2I4s2", 0xc00c, kind, 1, 60, data) or "")
+end
+
+--- A name server on loopback that knows where services are on this machine (ports: "_xmpp-server._tcp.x.example" ->
+-- port) and of nothing else. Give servers its port, and close it.
+function federation.name_server(ports)
+	local udp = assert(socket.udp4())
+	assert(udp:setsockname("127.0.0.1", 0))
+	udp:settimeout(0)
+	local _, port = udp:getsockname()
+	loop.watch(udp, function()
+		local query, address, from = udp:receivefrom()
+		if query then udp:sendto(answer_to(query, ports), address, tonumber(from)) end
+	end)
+	return { port = tonumber(port), close = function()
+		loop.forget(udp)
+		udp:close()
+	end }
+end
+
+-- ---- a peer that is connected to ----
+
+--- Listens; :accepts() gives a peer whose streams are those of a server that was called.
+function federation.listener(domain)
+	local port = Server.free_port()
+	local listening = assert(socket.bind("127.0.0.1", port))
+	listening:settimeout(0)
+	return {
+		port = port, domain = domain,
+		close = function() loop.forget(listening); listening:close() end,
+		is_called = function(_, seconds)
+			local called = false
+			loop.watch(listening, function() called = true end)
+			local result = loop.try_await(function() return called end, seconds)
+			loop.forget(listening)
+			return result
+		end,
+		accepts = function(self)
+			local accepted
+			loop.watch(listening, function() accepted = accepted or listening:accept() end)
+			loop.await(function() return accepted end, "a connection for " .. domain, nil, 2)
+			loop.forget(listening)
+			accepted:settimeout(0)
+			accepted:setoption("tcp-nodelay", true)
+			local one = client.new { name = domain, host = domain, ip = "127.0.0.1", port = self.port }
+			one.socket = accepted
+			one:watch()
+			one:new_parser()
+			return one
+		end,
+	}
+end
+
+return federation
