@@ -21,7 +21,7 @@ static struct slice l_check_domain(lua_State *L, int index, char into[JID_PART_M
 
 /* native.connect_s2s { from_host =, to_host =, address =, port =, tls = context or nil: TLS from the first byte,
  * sni = } -> session | nil, error. What becomes of it is told by events of from_host: s2sout-connected,
- * session-secured, stanza/...:features, session-ended. */
+ * s2s-session-secured, stanza/...:features, s2s-session-ended. */
 static int l_connect_s2s(lua_State *L)
 {
 	struct lua_core *core = lua_core_of(L);

@@ -203,7 +203,7 @@ void session_end(struct session *session, const char *reason)
 	}
 	session->is_ended = true;
 	if (session->type != SESSION_HOST)
-		router_fire_session(session, "session-ended", &event);
+		router_fire_session(session, session_is_s2s(session) ? "s2s-session-ended" : "session-ended", &event);
 	s2s_session_ended(session);
 	stream_session_ended(session);
 	list_remove(&session->link);

@@ -472,7 +472,7 @@ static void on_secured(void *ctx)
 	char name[32];
 	log_debug(stream_log_name(stream, name), "TLS is on");
 	struct session_event event = { .data_kind = DATA_SESSION, .session = stream->session, .done = after_look };
-	router_fire_session(stream->session, "session-secured", &event);
+	router_fire_session(stream->session, stream->kind->secured_event, &event);
 }
 
 static void on_ended(void *ctx)

@@ -97,6 +97,7 @@ const struct stream_kind stream_c2s = {
 	.n_classes = C2S_CLASSES,
 	.open = open_stream,
 	.unauthorized = "Log in and bind a resource first",
+	.secured_event = "session-secured",
 	.drained_event = "c2s-ondrain",
 	.idle = on_idle,
 };

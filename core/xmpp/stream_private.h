@@ -76,6 +76,7 @@ struct stream_kind {
 	void (*greet)(struct stream *stream); /* speak first: on connection, once TLS is on. NULL: the peer does */
 	const char *unauthorized;       /* what to say to who is too early */
 	bool is_outgoing;
+	const char *secured_event;      /* TLS is on */
 	const char *drained_event;      /* NULL: nobody wants to hear */
 	void (*idle)(struct stream *stream);
 };

@@ -1,6 +1,6 @@
 /* Streams between servers (RFC 6120 4, jabber:server): those that came in and those we opened. Whether and how a
  * domain is proven is up to modules, which hear of every step (stanza/NAMESPACE:NAME, s2s-stream-opened,
- * s2s-stream-features, s2sout-connected, session-secured, session-ended); what is proven is kept in s2s.c.
+ * s2s-stream-features, s2sout-connected, s2s-session-secured, s2s-session-ended); what is proven is kept in s2s.c.
  *
  * Always true: no stanza is taken from a stream before a pair of domains is proven on it (the tables), nor from a
  * pair that is not (router.c). */
@@ -176,6 +176,7 @@ const struct stream_kind stream_s2sin = {
 	.n_classes = STREAM_CLASSES,
 	.open = open_in,
 	.unauthorized = "Prove first for which domain you speak",
+	.secured_event = "s2s-session-secured",
 	.idle = on_idle,
 };
 
@@ -190,6 +191,7 @@ const struct stream_kind stream_s2sout = {
 	.greet = greet,
 	.unauthorized = "Nothing was agreed on yet",
 	.is_outgoing = true,
+	.secured_event = "s2s-session-secured",
 	.idle = on_idle,
 };
 

@@ -105,7 +105,7 @@ local function enqueue(self, stanza)
 	end
 	local text = tostring(stanza)
 	local cost = #text + STANZA_COST
-	if self.bytes + cost > QUEUE_BYTES or all_bytes + cost > ALL_QUEUES_BYTES then
+	if self.bytes > 0 and self.bytes + cost > QUEUE_BYTES or all_bytes + cost > ALL_QUEUES_BYTES then
 		return bounce(self, stanza, { type = "wait", condition = "resource-constraint",
 			text = ("Too much is waiting for %s already"):format(self.theirs) })
 	end

@@ -19,8 +19,8 @@
 -- @option disallow_s2s              boolean, false: a host that does not talk to other servers
 -- @option s2s_ssl                   table: as ssl (see core.certmanager), for streams between servers
 -- @option ssl                       table: see core.certmanager
--- @hooks  route/remote, s2s-stream-opened, s2s-stream-features, s2s-authenticated, s2sout-connected, session-secured,
---         session-ended, stanza/http://etherx.jabber.org/streams:features,
+-- @hooks  route/remote, s2s-stream-opened, s2s-stream-features, s2s-authenticated, s2sout-connected,
+--         s2s-session-secured, s2s-session-ended, stanza/http://etherx.jabber.org/streams:features,
 --         stanza/urn:ietf:params:xml:ns:xmpp-tls:proceed, stanza/urn:ietf:params:xml:ns:xmpp-tls:failure,
 --         stanza/urn:ietf:params:xml:ns:xmpp-sasl:auth, :success and :failure, host-deactivated, server-stopping,
 --         config-reloaded, certificates-reloaded
@@ -198,7 +198,6 @@ end
 
 local function on_ended(event)
 	local session = event.session
-	if not is_s2s(session) then return end
 	local reason = event.error or "the connection ended"
 	if session.direction == "incoming" then
 		if session.from_host then note_incoming(session, "ended: %s", reason) end
@@ -228,7 +227,7 @@ function module.add_host(module) -- luacheck: ignore 431
 	module:hook("s2sout-connected", function (event)
 		if event.session.link then event.session.link:connected(event.session) end
 	end)
-	module:hook("session-secured", function (event)
+	module:hook("s2s-session-secured", function (event)
 		if event.session.link then event.session.link:secured(event.session) end
 	end)
 	module:hook_tag(xmlns_streams, "features", on_features, 500)
@@ -237,7 +236,7 @@ function module.add_host(module) -- luacheck: ignore 431
 	module:hook_tag(xmlns_tls, "failure", on_tls_failure)
 	module:hook("s2s-authenticated", check_policy, 100)
 	module:hook("s2s-authenticated", on_authenticated)
-	module:hook("session-ended", on_ended)
+	module:hook("s2s-session-ended", on_ended)
 	hook_external(module, certificates)
 
 	function module.unload() links.forget_host(module.host, module.host .. " no longer talks to other servers") end
@@ -254,7 +253,7 @@ local function close_all(event)
 	end
 end
 
-module:hook("session-ended", on_ended) -- of streams that never had a host
+module:hook("s2s-session-ended", on_ended) -- of streams that never had a host
 module:hook("host-deactivated", function (host) links.forget_host(host, "The host is no longer served") end)
 module:hook("server-stopping", close_all, -90)
 module:hook("config-reloaded", function ()
