@@ -108,6 +108,9 @@ struct session *stream_accept_c2s(struct server *server, struct conn *conn)
 	struct stream *stream = stream_new(&stream_c2s, session, conn);
 	stream_set_deadline(stream, server->options.c2s_timeout_ms);
 	conn_set_idle_ms(conn, server->options.c2s_idle_ms);
+	struct conn_limits limits = conn_default_limits;
+	limits.linger_ms = server->options.c2s_close_ms;
+	conn_set_limits(conn, &limits);
 	char name[32];
 	log_debug(stream_log_name(stream, name), "client connected from %s", conn_ip(conn));
 	return session;
