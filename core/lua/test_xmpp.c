@@ -1,4 +1,4 @@
-/* T.stream_table(kind): the state table of a kind of stream, cell by cell, for the spec that holds it against the RFC. */
+/* T.stream_table(kind): the state table of a kind of stream, cell by cell, to be held against the RFC. */
 #include <lauxlib.h>
 
 #include "lua/test.h"
