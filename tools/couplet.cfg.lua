@@ -14,8 +14,8 @@ modules_enabled = {
 
 allow_registration = false
 authentication = "internal_hashed"
--- One SQLite database in the data folder, in the form Prosody gives it. "internal" keeps a tree of files, as Prosody does
--- by default; a server that finds such files and no other word here goes on with them.
+-- One SQLite database in the data folder, in the form Prosody gives it; "internal" keeps a tree of files, as Prosody
+-- does by default. Without this line a server that finds such files goes on with them.
 storage = "sqlite"
 log = { info = "*console" } -- under systemd: journalctl -u couplet
 
