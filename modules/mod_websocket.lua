@@ -1,6 +1,6 @@
 --- XMPP over WebSocket (RFC 7395, RFC 6455): web clients log in at /xmpp-websocket.
 -- @option consider_websocket_secure       boolean, false: count connections as secure that come without TLS to us
--- @option websocket_origins               set, {}: origins ("https://chat.example") whose pages may connect, with our own
+-- @option websocket_origins               set, {}: origins ("https://chat.example") whose pages may connect; ours may
 -- @option cross_domain_websocket          boolean or set: an older name; true lets every page connect
 -- @option websocket_frame_fragment_limit  number, 8: fragments of a message
 -- @option c2s_timeout                     period, 30 seconds: to log in and bind a resource
