@@ -26,8 +26,8 @@ static bool is_beside(const char *dir, const char *below, char moduledir[PATH_MA
 	return realpath(probe, moduledir) != NULL;
 }
 
-/* Where modules/ and the shared objects stand: in a checkout, beside build/; installed (wherever the tree was moved to),
- * in lib/couplet beside bin/; else where we were told to look at build time. */
+/* Where modules/ and the shared objects stand: in a checkout, beside build/; installed (wherever the tree was moved
+ * to), in lib/couplet beside bin/; else where we were told to look at build time. */
 static void find_dirs(char moduledir[PATH_MAX], char libdir[PATH_MAX])
 {
 	char exe[PATH_MAX];
