@@ -1,0 +1,325 @@
+-- XMPP over HTTP requests (XEP-0124, XEP-0206, SECURITY E5).
+
+local bosh = require "spec.support.bosh"
+local http = require "spec.support.http"
+local loop = require "spec.support.loop"
+local Server = require "spec.support.server"
+
+describe("A BOSH session", function()
+	local server, before
+
+	local function alive()
+		return tonumber((server:ctl("shell", '> require "couplet.native".counts().sessions'):match "%d+"))
+	end
+
+	setup(function()
+		server = Server.start {
+			with_http = true, more_modules = { "bosh" },
+			config = [[bosh_origins = { "https://chat.example" }; bosh_max_inactivity = 3; bosh_max_sessions_per_ip = 60
+				limits = {}]],
+			hosts = { localhost = "", ["montague.example"] = "" },
+		}
+		server:register("romeo", "secret")
+		server:register("juliet", "secret")
+		before = alive()
+	end)
+	teardown(function() server:stop() end)
+	after_each(function() server:forget_clients() end)
+
+	local function new(options)
+		options = options or {}
+		if options.tls == nil then options.tls = true end
+		return bosh.new(server, options)
+	end
+	local function romeo() return assert(new():logs_in("romeo", "secret", "web")) end
+	local function juliet() return server:client { user = "juliet", resource = "balcony" }:logs_in():appears() end
+	local function message(text)
+		return ("<message xmlns='jabber:client' to='juliet@localhost/balcony' type='chat'><body>%s</body></message>")
+			:format(text)
+	end
+	local function condition(body)
+		assert.equal("terminate", body.attr.type)
+		return body.attr.condition
+	end
+
+	it("begins with what was agreed on and the features", function()
+		local web = new()
+		local body = web:creates { wait = 1000, hold = 9 }
+		assert.same({ "60", "2", "3", "3", "1.6", "localhost" }, { body.attr.wait, body.attr.hold, body.attr.requests,
+			body.attr.inactivity, body.attr.ver, body.attr.from })
+		assert.truthy(#body.attr.sid >= 22)
+		assert.truthy(body:at("features", "mechanisms"))
+		assert.is_nil(body:at("features", "starttls"))
+	end)
+
+	it("carries a whole login and messages both ways, with people on TCP", function()
+		local web, friend = romeo(), juliet()
+		assert.equal("romeo@localhost/web", web.jid)
+		local held = web:sends(message "art thou there? ♥")
+		friend:receives("<message from='romeo@localhost/web' type='chat'><body>art thou there? ♥</body></message>")
+		friend:sends("<message to='romeo@localhost/web' type='chat'><body>ay me &lt;3</body></message>")
+		local body = bosh.answer(held)
+		assert.equal("ay me <3", body:at("message", "body"):text())
+		assert.equal("jabber:client", body:child("message").ns)
+	end)
+
+	it("holds a request until there is something to say, or another one comes", function()
+		local web = romeo()
+		local first = web:sends()
+		assert.is_false(loop.try_await(function() return first.conn:raw() ~= "" end, 0.3))
+		local second = web:sends()
+		assert.is_nil(bosh.answer(first)[1])
+		web:sends "<iq xmlns='jabber:client' type='get' id='p' to='localhost'><ping xmlns='urn:xmpp:ping'/></iq>"
+		assert.equal("result", bosh.answer(second):child("iq").attr.type)
+	end)
+
+	it("answers a request that was held for as long as the client wished", function()
+		local web = new()
+		web:creates { wait = 1 }
+		local started = loop.now()
+		assert.is_nil(web:asks()[1])
+		local took = loop.now() - started
+		assert.truthy(took > 0.9 and took < 2, took)
+	end)
+
+	it("takes requests in their order, whatever order they come in", function()
+		local web, friend = romeo(), juliet()
+		web.rid = web.rid + 1
+		local later = web:sends(message "two")
+		local sooner = web:posts(web:body({ rid = web.rid - 1, sid = web.sid }, message "one"))
+		friend:receives "<message><body>one</body></message>"
+		friend:receives "<message><body>two</body></message>"
+		assert.truthy(later and sooner)
+	end)
+
+	it("answers a repeated request as it did before, and does nothing twice", function()
+		local web, friend = romeo(), juliet()
+		local asked = web:sends("<iq xmlns='jabber:client' type='get' id='p1' to='localhost'>"
+			.. "<ping xmlns='urn:xmpp:ping'/></iq>" .. message "once")
+		local _, first = bosh.answer(asked)
+		local _, second = bosh.answer(web:repeats(asked))
+		assert.equal(first, second)
+		web:sends(message "next")
+		friend:receives "<message><body>once</body></message>"
+		friend:receives "<message><body>next</body></message>"
+	end)
+
+	it("loses and doubles nothing when connections break, a thousand times", function()
+		local web, friend = romeo(), juliet()
+		local got, said, times = {}, {}, 1000
+		for i = 1, times do
+			local asked = web:sends(message("up " .. i))
+			friend:sends(("<message to='romeo@localhost/web'><body>down %d</body></message>"):format(i))
+			if i % 3 == 0 then -- before the answer can be there
+				asked.conn:vanishes()
+			elseif i % 3 == 1 then -- it was sent, and nobody read it
+				loop.await(function() return asked.conn:raw() ~= "" end, "an answer")
+				asked.conn:vanishes()
+			end
+			local body = bosh.answer(i % 3 == 2 and asked or web:repeats(asked))
+			for _, one in ipairs(body:children "message") do got[#got + 1] = one:at("body"):text() end
+		end
+		loop.await(function() return #friend.inbox >= times end, "all messages")
+		for i = 1, times do said[i] = friend:receives("<message><body>{any}</body></message>"):at("body"):text() end
+		while #got < times do
+			for _, one in ipairs(web:asks():children "message") do got[#got + 1] = one:at("body"):text() end
+		end
+		for i = 1, times do
+			assert.equal("up " .. i, said[i])
+			assert.equal("down " .. i, got[i])
+		end
+	end)
+
+	it("answers the first of two that ask the same with an error, and the second in earnest", function()
+		local web = romeo()
+		local held = web:sends()
+		local again = web:repeats(held)
+		assert.equal("error", bosh.answer(held).attr.type)
+		web:sends()
+		assert.is_nil(bosh.answer(again).attr.type)
+	end)
+
+	it("ends when the client says so, and takes what it said last", function()
+		local web, friend = romeo(), juliet()
+		local held = web:sends "<presence xmlns='jabber:client' to='juliet@localhost/balcony'/>"
+		friend:receives "<presence from='romeo@localhost/web'/>"
+		local body = web:asks("<presence xmlns='jabber:client' to='juliet@localhost/balcony' type='unavailable'><status>bye"
+			.. "</status></presence>", { type = "terminate" })
+		assert.is_nil(body.attr.type) -- XEP-0124 13: the oldest is told
+		assert.equal("terminate", bosh.answer(held).attr.type)
+		friend:receives "<presence from='romeo@localhost/web' type='unavailable'><status>bye</status></presence>"
+		assert.equal("item-not-found", condition(web:asks()))
+	end)
+
+	it("ends when no request comes for long", function()
+		local web, friend = romeo(), juliet()
+		web:sends("<presence xmlns='jabber:client' to='juliet@localhost/balcony'/>").conn:vanishes()
+		friend:receives "<presence from='romeo@localhost/web'/>"
+		local started = loop.now()
+		friend:receives "<presence from='romeo@localhost/web' type='unavailable'/>"
+		local took = loop.now() - started
+		assert.truthy(took > 2 and took < 5, took)
+		assert.equal("item-not-found", condition(web:asks()))
+	end)
+
+	it("lasts longer when the client asks for a pause", function()
+		local web = romeo()
+		local held = web:sends()
+		local body = web:asks(nil, { pause = "6" })
+		assert.is_nil(body[1])
+		assert.is_nil(bosh.answer(held)[1])
+		assert.is_false(loop.try_await(function() return false end, 4))
+		assert.is_nil(web:asks(
+			"<iq xmlns='jabber:client' type='get' id='p' to='localhost'><ping xmlns='urn:xmpp:ping'/></iq>").attr.type)
+	end)
+
+	it("grants no pause that is too long", function()
+		assert.equal("policy-violation", condition(romeo():asks(nil, { pause = "1000" })))
+	end)
+
+	it("tells who asks later why it ended", function()
+		local first = romeo()
+		local second = romeo()
+		local body = first:asks()
+		assert.equal("remote-stream-error", condition(body))
+		assert.truthy(body:at("error", "conflict"))
+		assert.truthy(second)
+	end)
+
+	it("offers no login where it is not secure", function()
+		assert.is_nil(new({ tls = false }):creates():at("features", "mechanisms"))
+	end)
+
+	it("that is secure takes no request that is not", function()
+		local web = romeo()
+		web.options.tls = false
+		assert.equal("item-not-found", condition(web:asks()))
+	end)
+
+	it("refuses a wrong password like TCP does", function()
+		local _, answer = new():logs_in("romeo", "wrong", "web")
+		assert.truthy(answer:at("failure", "not-authorized"))
+	end)
+
+	it("wants a restart after login", function()
+		local web = new()
+		web:creates()
+		assert.truthy(web:asks("<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>AHJvbWVvAHNlY3JldA==</auth>")
+			:child "success")
+		local body = web:asks("<iq xmlns='jabber:client' type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/>"
+			.. "</iq>")
+		assert.truthy(body:at("error", "not-authorized"))
+	end)
+
+	it("of a client that polls must not be asked too often", function()
+		local web = new()
+		local body = web:creates { hold = 0 }
+		assert.same({ "1", "5" }, { body.attr.requests, body.attr.polling })
+		assert.is_nil(web:asks().attr.type)
+		assert.equal("policy-violation", condition(web:asks()))
+	end)
+
+	for name, text in pairs {
+		["no XML"] = "hello", ["another element"] = "<a/>", ["no namespace"] = "<body rid='1' to='localhost'/>",
+		["a DTD"] = "<!DOCTYPE body [<!ENTITY x 'y'>]><body xmlns='http://jabber.org/protocol/httpbind' rid='1'>&x;</body>",
+		["JSON"] = "{}", ["no rid"] = "<body xmlns='http://jabber.org/protocol/httpbind' to='localhost'/>",
+		["a rid that is none"] = "<body xmlns='http://jabber.org/protocol/httpbind' to='localhost' rid='x'/>",
+		["a rid beyond 2^53"] = "<body xmlns='http://jabber.org/protocol/httpbind' to='localhost' rid='9007199254740993'/>",
+	} do
+		it("does not begin with " .. name, function()
+			assert.equal("bad-request", condition(bosh.answer(new():posts(text))))
+		end)
+	end
+
+	it("does not begin with a host that is not ours, or with none", function()
+		assert.equal("host-unknown", condition(new():creates { to = "x.example" }))
+		assert.equal("improper-addressing", condition(new():creates { to = false }))
+	end)
+
+	for name, change in pairs {
+		["a rid too far ahead"] = function(web) web.rid = web.rid + 5 end,
+		["a rid long gone"] = function(web) web.rid = web.rid - 5 end,
+		["a rid beyond 2^53"] = function(web) web.rid = 9007199254740992 end,
+		["a sid that is none"] = function(web) web.sid = "none" end,
+	} do
+		it("is not found by " .. name, function()
+			local web = romeo()
+			change(web)
+			assert.equal("item-not-found", condition(web:asks()))
+		end)
+	end
+
+	for name, case in pairs {
+		["a message"] = { message "x", "not-authorized" },
+		["a question"] = { "<iq xmlns='jabber:client' type='get' id='1'><ping xmlns='urn:xmpp:ping'/></iq>",
+			"not-authorized" },
+		["features"] = { "<stream:features xmlns:stream='http://etherx.jabber.org/streams'/>", "unsupported-stanza-type" },
+		["a body in its body"] = { "<body xmlns='http://jabber.org/protocol/httpbind'/>", "unsupported-stanza-type" },
+		["an element of no namespace"] = { "<message xmlns=''/>", "unsupported-stanza-type" },
+	} do
+		it(("ends with %s when %s is sent before login"):format(case[2], name), function()
+			local web = new()
+			web:creates()
+			local body = web:asks(case[1])
+			assert.equal("remote-stream-error", condition(body))
+			assert.truthy(body:at("error", case[2]), tostring(body))
+		end)
+	end
+
+	it("takes bodies of up to 64 KiB and eight stanzas before login", function()
+		local web = new()
+		web:creates()
+		assert.equal("policy-violation", condition(web:asks(("<a xmlns='b'/>"):rep(9))))
+		web = new()
+		web:creates()
+		assert.equal("policy-violation", condition(web:asks("<a xmlns='b'>" .. ("x"):rep(66000) .. "</a>")))
+	end)
+
+	it("takes large bodies after login", function()
+		local web, friend = romeo(), juliet()
+		web:sends(message(("x"):rep(200000)))
+		assert.equal(200000, #friend:receives("<message/>"):at("body"):text())
+	end)
+
+	it("is only for what says text/xml, so that no page can be used unasked", function()
+		for _, kind in ipairs { "text/plain", "application/json", "text/xmlish", "application/x-www-form-urlencoded" } do
+			assert.equal(415, new():posts("<body/>", { ["Content-Type"] = kind }).conn:response().status)
+		end
+		assert.equal(415, new():posts("<body/>", { ["Content-Type"] = false }).conn:response().status)
+	end)
+
+	it("is for pages of our own and of those that are named", function()
+		local body = ("<body xmlns='http://jabber.org/protocol/httpbind' rid='1' to='localhost'/>")
+		local function status(origin)
+			local response = new():posts(body, { Origin = origin }).conn:response()
+			return response.status, response.headers["access-control-allow-origin"]
+		end
+		assert.same({ 200, "https://chat.example" }, { status "https://chat.example" })
+		assert.same({ 200 }, { status "https://localhost" })
+		assert.same({ 403 }, { status "https://evil.example" })
+		assert.same({ 403 }, { status "null" })
+		local response = http.request(server, "OPTIONS", "/http-bind", { Origin = "https://chat.example" }, nil,
+			{ tls = true })
+		assert.equal("GET, POST", response.headers["access-control-allow-methods"])
+		assert.equal("Content-Type", response.headers["access-control-allow-headers"])
+	end)
+
+	it("works in pieces of a byte", function()
+		assert.equal("romeo@localhost/web", new({ trickle = true }):logs_in("romeo", "secret", "web").jid)
+	end)
+
+	it("cannot be had in any number without logging in", function()
+		local last
+		for _ = 1, 70 do last = new():creates() end
+		assert.equal("policy-violation", condition(last))
+		loop.await(function() return alive() == before end, "the sessions to end", 20)
+		assert.is_nil(new():creates().attr.condition)
+	end)
+
+	it("leaves nothing behind", function()
+		server:forget_clients()
+		loop.await(function() return alive() == before end, function()
+			return ("sessions to end: %d now, %d before"):format(alive(), before)
+		end)
+	end)
+end)
