@@ -30,8 +30,8 @@ struct lua_hook {
 
 /* ---- C events to Lua handlers ---- */
 
-/* route/remote also says from which host of ours to which other domain; the table may have been made for an earlier event
- * of the same dispatch. */
+/* route/remote also says from which host of ours to which other domain; the table may have been made for an earlier
+ * event of the same dispatch. */
 static void l_add_route(lua_State *L, const struct dispatch *dispatch)
 {
 	if (dispatch->depth == 0 || dispatch->firings[dispatch->depth - 1].event != dispatch->host->route_remote)

@@ -112,8 +112,8 @@ static int l_carried_session(lua_State *L)
 
 /* ---- in ---- */
 
-/* native.parse(text, bytes, is_authed) -> element; or nil, condition, text (RFC 6120 4.9.3). The text is one element, of
- * at most so many bytes, under the limits of a stream before or after login. */
+/* native.parse(text, bytes, is_authed) -> element; or nil, condition, text (RFC 6120 4.9.3). The text is one element,
+ * of at most so many bytes, under the limits of a stream before or after login. */
 static int l_parse(lua_State *L)
 {
 	size_t len;

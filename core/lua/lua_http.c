@@ -339,8 +339,9 @@ static int open_below(int fd, char *path)
 	return fd;
 }
 
-/* open(directory, path) -> file, { size =, mtime =, kind = "file" | "directory", tag = text that changes when the file
- * does }; or nil, "not-found" | "refused" | a text of the system. path is relative; it ends in a slash for a directory. */
+/* open(directory, path) -> file, { size =, mtime =, kind = "file" | "directory", tag = text that changes when the
+ * file does }; or nil, "not-found" | "refused" | a text of the system. path is relative; it ends in a slash for a
+ * directory. */
 static int l_open(lua_State *L)
 {
 	const char *directory = luaL_checkstring(L, 1);
