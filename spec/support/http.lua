@@ -15,6 +15,10 @@ conn.__index = conn
 
 function http.connect(server, options)
 	options = options or {}
+	if server.serves_http ~= server.process then -- its other ports were there first
+		server:awaits_log "Activated service 'https'"
+		server.serves_http = server.process
+	end
 	local all = {
 		host = "localhost", ip = "127.0.0.1", name = "a browser", tls = options.tls and "direct" or "none",
 		port = options.tls and server.https_port or server.http_port, alpn = options.alpn,
