@@ -421,15 +421,13 @@ static enum http_result next_head(struct http_reader *reader)
 	struct slice input = buf_slice(&reader->input);
 	size_t skipped = input.len >= 2 && input.ptr[0] == '\r' && input.ptr[1] == '\n' ? 2 : 0;
 	/* A lone LF is found before it can hide the end. */
-	for (size_t at = reader->searched; at < input.len; at++) {
+	for (size_t at = reader->searched; at < input.len && at < reader->limits.head_bytes; at++) {
 		if (input.ptr[at] != '\n')
 			continue;
 		if (at == 0 || input.ptr[at - 1] != '\r')
 			return fail(reader, 400, "Lines must end with CR LF");
 		if (at < skipped + 2 || input.ptr[at - 2] != '\n')
 			continue;
-		if (at + 1 > reader->limits.head_bytes)
-			break;
 		reader->searched = 0;
 		if (read_head(reader, slice_of(input.ptr + skipped, at - 1 - skipped)) != 0)
 			return HTTP_FAILED;
@@ -476,7 +474,7 @@ static enum http_result next_chunk(struct http_reader *reader)
 {
 	struct slice rest = buf_slice(&reader->input), line;
 	if (rest.len == 0 || memchr(rest.ptr, '\n', rest.len) == NULL)
-		return rest.len > CHUNK_LINE_MAX ? fail(reader, 400, "A chunk's first line is too long") : HTTP_MORE;
+		return rest.len > CHUNK_LINE_MAX + 1 ? fail(reader, 400, "A chunk's first line is too long") : HTTP_MORE;
 	if (!cut_line(&rest, &line) || line.len > CHUNK_LINE_MAX)
 		return fail(reader, 400, "A chunk's first line is not well-formed");
 	size_t digits = 0;
@@ -519,15 +517,16 @@ static enum http_result next_trailer(struct http_reader *reader)
 {
 	struct slice rest = buf_slice(&reader->input), line;
 	struct http_field field;
-	bool is_long = reader->trailers + rest.len > reader->limits.head_bytes;
-	if (rest.len == 0 || memchr(rest.ptr, '\n', rest.len) == NULL)
-		return is_long ? fail(reader, 431, "The trailers are too long") : HTTP_MORE;
+	const char *end_of_line = rest.len > 0 ? memchr(rest.ptr, '\n', rest.len) : NULL;
+	size_t len = end_of_line != NULL ? (size_t)(end_of_line - rest.ptr) : rest.len;
+	if (reader->trailers + len >= reader->limits.head_bytes)
+		return fail(reader, 431, "The trailers are too long");
+	if (end_of_line == NULL)
+		return HTTP_MORE;
 	if (!cut_line(&rest, &line))
 		return fail(reader, 400, "Lines must end with CR LF");
-	reader->used = reader->input.len - rest.len;
+	reader->used = len + 1;
 	reader->trailers += reader->used;
-	if (reader->trailers > reader->limits.head_bytes)
-		return fail(reader, 431, "The trailers are too long");
 	if (line.len == 0)
 		return end(reader);
 	return read_field(reader, line, &field) == 0 ? HTTP_MORE : HTTP_FAILED;

@@ -165,6 +165,12 @@ describe("A request", function()
 		assert.equal("GET /, end", said(with(8192) , nil, 1))
 	end)
 
+	it("is too long before it is wrong, wherever it is cut", function()
+		local text = "GET / HTTP/1.1\r\nHost: h\r\nA: " .. ("x"):rep(8192) .. "\n\r\n\r\n"
+		assert.equal("failed 431", said(text))
+		assert.equal("failed 431", said(text, nil, 1))
+	end)
+
 	it("has at most 64 header lines", function()
 		local function with(n) return "GET / HTTP/1.1\r\nHost: h\r\n" .. ("A: b\r\n"):rep(n - 1) .. "\r\n" end
 		assert.equal("GET /, end", said(with(64)))
@@ -208,6 +214,20 @@ describe("A body", function()
 			assert.truthy(answer:find("failed " .. case[3], 1, true), answer)
 		end)
 	end
+
+	it("is refused at the same length of a line, wherever it is cut", function()
+		for _, texts in ipairs { { "1;", "\r\nx\r\n0\r\n\r\n" }, { "0\r\nA: ", "\r\n\r\n" }, { "0\r\nA: ", "\n\r\n" } } do
+			local limits = { head_bytes = 256 }
+			for length = 240, 262 do
+				local text = chunks(texts[1] .. ("x"):rep(length - #texts[1]) .. texts[2])
+				local whole = said(text, limits)
+				assert.equal(whole, said(text, limits, 1))
+				assert.equal(whole, said(text, limits, #text - 1 - #texts[2]))
+				assert.equal(whole, said(text, limits, #text - #texts[2]))
+				assert.equal(whole, said(text, limits, #text + 1 - #texts[2]))
+			end
+		end
+	end)
 
 	it("of megabytes is handed on in pieces and never kept", function()
 		local reader = wire.reader { body_bytes = 1 << 40 }
