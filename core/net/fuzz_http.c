@@ -1,5 +1,5 @@
-/* However the same bytes are cut, a reader of HTTP says the same; and what it lets through keeps its promises. The first
- * bytes choose the limits and seed the cuts. */
+/* However the same bytes are cut, a reader of HTTP says the same; and what it lets through keeps its promises. The
+ * first bytes choose the limits and seed the cuts. */
 #include <assert.h>
 #include <stdint.h>
 #include <string.h>
