@@ -403,7 +403,7 @@ static int l_wrapped(lua_State *L)
 	if (n >= 0)
 		return n;
 	int status = lua_status(co);
-	if (status != LUA_OK && status != LUA_YIELD) { /* it died: what it meant to close is closed, with the last word */
+	if (status != LUA_OK && status != LUA_YIELD) { /* it died: what it meant to close has the last word */
 		status = lua_resetthread(co);
 		lua_xmove(co, L, 1);
 	}

@@ -30,8 +30,8 @@ struct server;
 typedef void go_on_fn(void *ctx, enum bus_result result);
 
 struct server_ops {
-	/* A firing was put aside because a hook waits (`waiter` is what it left): when the hook has ended, go_on(ctx, its
-	 * result) is to be called. With go_on NULL nobody is interested any more. */
+	/* A firing was put aside because a hook waits (`waiter` is what it left): when the hook has ended, go_on(ctx,
+	 * its result) is to be called. With go_on NULL nobody is interested any more. */
 	void (*parked)(void *waiter, go_on_fn *go_on, void *ctx);
 	/* An event (struct dispatch or struct session_event, told by its first field) whose `lua` is set has ended: what
 	 * was made for Lua may go. Leaves NULL where it took the stanza over. */
@@ -42,8 +42,8 @@ struct server_ops {
 	void (*user_gone)(struct user *user);
 	/* Nobody has sent anything for a while: a moment to tidy up a little. True when there is nothing more to tidy. */
 	bool (*quiet)(struct server *server);
-	/* A module has put a function in the place of session.send: it is asked to send, and may call session_send_on.
-	 * Borrows. */
+	/* A module has put a function in the place of session.send: it is asked to send, and may call
+	 * session_send_on. Borrows. */
 	int (*send)(struct session *session, const struct stanza *stanza);
 	/* Filters of util.filters on "stanzas/in" and "stanzas/out": may replace *stanza (given back) or drop it (NULL).
 	 * Only called for sessions with has_filters. */

@@ -1,12 +1,12 @@
 -- kill -9 at any moment while rosters, passwords and offline messages are written under load: what was acknowledged is
 -- there afterwards, what was not is there whole or not at all, and no store is unreadable (SECURITY P1, P3, P5, P18).
 --
--- CRASH_ROUNDS (25) is the number of kills for each storage.
+-- CRASH_ROUNDS (50) is the number of kills for each storage.
 
 local loop = require "spec.support.loop"
 local Server = require "spec.support.server"
 
-local rounds = tonumber(os.getenv "CRASH_ROUNDS") or 25
+local rounds = tonumber(os.getenv "CRASH_ROUNDS") or 50
 local CONTACTS, AT_ONCE = 7, 8
 
 -- ---- who writes ----

@@ -1,7 +1,7 @@
 /* Connects and leaves, again and again, at every step of a login: churn PORT USER PASSWORD COUNT
  *
- * Sixteen connections at a time stay open; each ends in one of three ways: FIN, reset, or a closed stream. They come from
- * 64 addresses (127.0.1.1 to 127.0.1.64). Exit code 1 and a sentence when the server does not play along. */
+ * Sixteen connections at a time stay open; each ends in one of three ways: FIN, reset, or a closed stream. They come
+ * from 64 addresses (127.0.1.1 to 127.0.1.64). Exit code 1 and a sentence when the server does not play along. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>
@@ -20,13 +20,13 @@ enum { OPEN_AT_ONCE = 16, ADDRESSES = 64, KEY = 20, PATIENCE_S = 60 };
 
 /* How far a connection gets before it ends. */
 enum step {
-	CONNECTED, HALF_A_HEADER, FEATURES, STARTTLS, HALF_A_HELLO, HELLO, SECURED, SECURED_HALF_A_STANZA, SECURED_FEATURES,
-	CHALLENGED, REFUSED, AUTHENTICATED, AUTHENTICATED_FEATURES, BOUND, AVAILABLE, STEPS
+	CONNECTED, HALF_A_HEADER, FEATURES, STARTTLS, HALF_A_HELLO, HELLO, SECURED, SECURED_HALF_A_STANZA,
+	SECURED_FEATURES, CHALLENGED, REFUSED, AUTHENTICATED, AUTHENTICATED_FEATURES, BOUND, AVAILABLE, STEPS
 };
 static const char *const step_names[STEPS] = {
 	"connected", "half a header", "features", "starttls", "half a client hello", "a client hello", "secured",
-	"half a stanza", "secured features", "challenged", "refused", "authenticated", "authenticated features", "bound",
-	"available",
+	"half a stanza", "secured features", "challenged", "refused", "authenticated", "authenticated features",
+	"bound", "available",
 };
 
 struct connection {
@@ -171,7 +171,8 @@ static void authenticate(struct connection *c, int number)
 
 static void open_connection(struct connection *c, int port, int number)
 {
-	struct sockaddr_in from = { .sin_family = AF_INET }, to = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
+	struct sockaddr_in from = { .sin_family = AF_INET }, to = from;
+	to.sin_port = htons((uint16_t)port);
 	from.sin_addr.s_addr = htonl(0x7f000101u + (uint32_t)(number / STEPS % ADDRESSES));
 	to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	const struct timeval patience = { .tv_sec = PATIENCE_S };
@@ -181,7 +182,8 @@ static void open_connection(struct connection *c, int port, int number)
 	setsockopt(c->fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
 	setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	setsockopt(c->fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on));
-	if (bind(c->fd, (struct sockaddr *)&from, sizeof(from)) != 0 || connect(c->fd, (struct sockaddr *)&to, sizeof(to)) != 0)
+	if (bind(c->fd, (struct sockaddr *)&from, sizeof(from)) != 0 ||
+	    connect(c->fd, (struct sockaddr *)&to, sizeof(to)) != 0)
 		give_up(c, strerror(errno));
 }
 
@@ -218,8 +220,8 @@ static void go(struct connection *c, int number)
 	header(c);
 	if (c->step == AUTHENTICATED_FEATURES)
 		return;
-	say(c, "<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><resource>r%d</resource></bind></iq>",
-	    number % (2 * STEPS));
+	say(c, "<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><resource>r%d</resource></bind>"
+	       "</iq>", number % (2 * STEPS));
 	await(c, "</iq>");
 	if (c->step == BOUND)
 		return;
