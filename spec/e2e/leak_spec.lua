@@ -78,7 +78,7 @@ describe("Ever new connections that end at every step of a login", function ()
 		local before = left()
 		come_and_go(connections)
 		local after = left(files)
-		assert.equal(files, after.files)
+		assert.is_true(after.files <= files, after.files .. " descriptors") -- fewer when a probe at the start still ended
 		print(("\t%d connections: heap %d KiB before, %d KiB after; peak %d KiB, %d KiB"):format(connections, before.heap,
 			after.heap, before.peak, after.peak))
 		local allowed = math.max(512, connections * KIB_PER_CONNECTION)
