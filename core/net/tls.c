@@ -93,8 +93,7 @@ static int load_certificate(SSL_CTX *ssl, const struct tls_config *config, struc
 static int load_trust(SSL_CTX *ssl, const struct tls_config *config, struct error *error_r)
 {
 	if (config->ca_file == NULL && config->ca_path == NULL) {
-		if (SSL_CTX_set_default_verify_paths(ssl) != 1)
-			return error_set(error_r, "TLS: the system's trust anchors cannot be used: %s", ssl_reason());
+		tls_trust_the_system(ssl);
 		return 0;
 	}
 	if (config->ca_file != NULL) {

@@ -7,7 +7,7 @@
 
 #include "base/mem.h"
 #include "net/conn.h"
-#include "net/tls.h"
+#include "net/tls_private.h"
 
 enum { BINDING_MAX = 64 };
 
@@ -137,13 +137,40 @@ out:
 	return text;
 }
 
+/* The system's trust anchors, one store for all contexts. A file of them takes some 20 ms to read, so they are read when
+ * the first chain is to be judged, and again for contexts made after that (a reload). */
+static struct {
+	X509_STORE *store;
+	bool is_read;
+} the_system;
+
+void tls_trust_the_system(SSL_CTX *ssl)
+{
+	if (the_system.store == NULL || the_system.is_read) {
+		X509_STORE_free(the_system.store); /* contexts that use it count for themselves */
+		the_system.store = X509_STORE_new();
+		the_system.is_read = false;
+	}
+	if (the_system.store != NULL)
+		SSL_CTX_set1_cert_store(ssl, the_system.store);
+}
+
+static X509_STORE *trust_of(SSL *ssl)
+{
+	X509_STORE *store = SSL_CTX_get_cert_store(SSL_get_SSL_CTX(ssl));
+	if (store == the_system.store && !the_system.is_read) {
+		the_system.is_read = true;
+		X509_STORE_set_default_paths(store);
+	}
+	return store;
+}
+
 static int verify(struct conn *conn, X509 *leaf, int purpose)
 {
 	SSL *ssl = conn_ssl(conn);
 	int result = X509_V_ERR_OUT_OF_MEM;
 	X509_STORE_CTX *store = X509_STORE_CTX_new();
-	if (store != NULL && X509_STORE_CTX_init(store, SSL_CTX_get_cert_store(SSL_get_SSL_CTX(ssl)), leaf,
-						 SSL_get_peer_cert_chain(ssl)) == 1) {
+	if (store != NULL && X509_STORE_CTX_init(store, trust_of(ssl), leaf, SSL_get_peer_cert_chain(ssl)) == 1) {
 		X509_STORE_CTX_set_purpose(store, purpose);
 		X509_STORE_CTX_set_flags(store, X509_V_FLAG_TRUSTED_FIRST);
 		X509_STORE_CTX_set_depth(store, 10);

@@ -37,6 +37,8 @@ SSL_CTX *tls_context_find(struct tls_context *server, const char *sni); /* NULL:
 struct slice tls_context_alpn(const struct tls_context *context);
 /* "a,b" to wire form, at most 255 bytes; -1 when that does not fit or a name is empty. */
 int tls_alpn_wire(const char *protocols, char into[256], size_t *len_r);
+/* tls_peer.c: makes the system's trust anchors those of a context, unread until a chain is judged. */
+void tls_trust_the_system(SSL_CTX *ssl);
 /* tls_layer.c: the choices made during the client hello, installed on every server context. */
 int tls_choose_by_sni(SSL *ssl, int *alert, void *arg);
 int tls_choose_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len, const unsigned char *in,
