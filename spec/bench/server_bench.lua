@@ -106,8 +106,12 @@ local function start(name, extra)
 		port = port, pid = pid, start_ms = start_ms;
 		stop = function ()
 			os.execute(("kill %d"):format(pid));
+			local asked = socket.gettime();
 			while os.execute(("kill -0 %d 2>/dev/null"):format(pid)) do
 				socket.select(nil, nil, 0.02); -- until it is gone
+				if socket.gettime() - asked > 5 then -- a peer may hang in its own shutdown
+					os.execute(("kill -9 %d"):format(pid));
+				end
 			end
 		end;
 	};
