@@ -119,7 +119,7 @@ run:
 ## install the test tools, then run every spec, every e2e scenario (straight and trickled) and every interop script
 test:
 	@tools/need build test dns interop
-	@$(MAKE) --no-print-directory all test-parts
+	@$(MAKE) --no-print-directory all test-parts npm
 	@tools/spec unit e2e trickled interop
 
 test-parts: $(test_parts)
@@ -136,7 +136,17 @@ e2e: all $(test_parts)
 ## only the outside clients: slixmpp, aioxmpp, profanity, go-sendxmpp, @xmpp/client
 interop: all $(test_parts)
 	@tools/need interop
+	@$(MAKE) --no-print-directory npm
 	@tools/spec interop
+
+# Other people's JavaScript, for spec/interop, at the versions of the lock file. Once, before the specs run side by side.
+npm: build/npm/.installed
+build/npm/.installed: spec/interop/package.json spec/interop/package-lock.json
+	@mkdir -p $(@D)
+	@cp $^ $(@D)
+	@echo "Installing from npm: what spec/interop/package.json names"
+	@cd $(@D) && npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
 
 ## all specs and scenarios with the address and undefined-behaviour sanitizers
 asan: build/asan/couplet $(asan_parts)
@@ -208,7 +218,7 @@ help:
 		text != "" && /^[a-z0-9-]+:/ { split($$1, t, ":"); printf "  %-10s %s\n", t[1], text } { text = "" }' Makefile
 	@echo "V=1 shows the commands, WERROR=1 makes warnings errors."
 
-.PHONY: all run test unit e2e interop asan fuzz bench lint format cover docs install clean help
+.PHONY: all run test unit e2e interop npm asan fuzz bench lint format cover docs install clean help
 
 # ---- fuzzing: all of core as an archive, so that a target links only what it touches ----
 

@@ -1,28 +1,14 @@
 -- strophe.js and @xmpp/client (npm, installed into build/npm) over WebSocket and BOSH; curl on files.
 
 local certs = require "spec.support.certs"
-local lfs = require "lfs"
 local outside = require "spec.support.outside"
 local Server = require "spec.support.server"
-
-local packages = { "@xmldom/xmldom", "@xmpp/client", "strophe.js", "ws", "xhr2" }
-
-local function install()
-	local is_there = true
-	for _, name in ipairs(packages) do is_there = is_there and lfs.attributes("build/npm/node_modules/" .. name) end
-	if is_there then return end
-	lfs.mkdir "build/npm"
-	assert(os.execute "cp spec/interop/package.json build/npm/")
-	local said, code = outside.run({ "npm", "install", "--no-audit", "--no-fund", "--loglevel=error" },
-		{ cwd = "build/npm", seconds = 280 })
-	assert(code == 0, said)
-end
 
 describe("Web clients", function()
 	local server, folder
 
 	setup(function()
-		install()
+		outside.needs_npm()
 		local pipe <close> = io.popen "mktemp -d /tmp/couplet-web.XXXXXX"
 		folder = pipe:read "l"
 		server = Server.start {

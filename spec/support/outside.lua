@@ -1,6 +1,7 @@
 --- Clients of other people, run as programs against a server of ours.
 
 local certs = require "spec.support.certs"
+local lfs = require "lfs"
 local loop = require "spec.support.loop"
 local process = require "process"
 local Server = require "spec.support.server"
@@ -12,6 +13,11 @@ function outside.server()
 	local server = Server.start { more_modules = { "offline" } }
 	for _, user in ipairs { "romeo", "juliet", "nurse" } do server:register(user, "secret") end
 	return server
+end
+
+--- Raises the mend when the JavaScript clients are not installed.
+function outside.needs_npm()
+	assert(lfs.attributes "build/npm/.installed", "the JavaScript clients are not installed: make npm")
 end
 
 --- Runs a program to its end. Gives what it printed and its exit code.
