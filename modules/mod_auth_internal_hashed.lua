@@ -21,17 +21,14 @@
 -- which accounts exist. Accounts are not counted but witnessed: one account without the keys is enough to know, and
 -- only when it has got them we look for the next. All names are read at most once, when the module is ready.
 
-local time = require "prosody.util.time"
 local equals = require "prosody.util.hashes".equals
 local hex = require "prosody.util.hex"
+local internal_accounts = require "prosody.util.internal_accounts"
 local keys = require "prosody.util.sasl.keys"
-local random_bytes = require "prosody.util.random".bytes
 local sasl = require "prosody.util.sasl"
 local saslprep = require "prosody.util.encodings".stringprep.saslprep
 
 local host = module.host
-local accounts = module:open_store("accounts")
-local secrets = module:open_store("auth_secret")
 
 local outer_hash = module:get_option_enum("password_hash", "SHA-1", "SHA-1", "SHA-256")
 local iterations = module:get_option_integer("default_iteration_count", 10000, keys.min_iterations)
@@ -74,17 +71,14 @@ local function make_credentials(password)
 	return credentials
 end
 
+local provider, accounts, get_decoy_secret = internal_accounts.open(module, make_credentials)
+
 local function is_complete(account)
 	for _, hash in ipairs(keys.order) do
 		local found = keys_of(account, hash)
 		if not found or found.iteration_count < iterations then return false end
 	end
 	return true
-end
-
--- Puts fresh credentials into a record, which keeps what else it has (created, disabled, fields of others).
-local function put_credentials(account, credentials)
-	for name, value in pairs(credentials) do account[name] = value end
 end
 
 -- The survey: per hash, an account that lacks its keys.
@@ -138,22 +132,6 @@ local function is_for_everybody(hash)
 	return not find_witness("SHA-256") or (outer_hash == "SHA-256" and find_witness("SHA-1") ~= nil)
 end
 
--- What unknown users are shown comes from a secret that outlives restarts: salts that change would tell.
-local decoy_secret
-
-local function get_decoy_secret()
-	if not decoy_secret then
-		local kept = secrets:get()
-		if not kept or type(kept.decoy) ~= "string" then
-			kept = { decoy = hex.encode(random_bytes(32)) }
-			local ok, err = secrets:set(nil, kept)
-			if not ok then module:log("warn", "The secret behind the salts of unknown users was not saved: %s", err) end
-		end
-		decoy_secret = kept.decoy
-	end
-	return decoy_secret
-end
-
 -- Reads an account; says why in the log when the store failed, which the one who logs in must not take for a wrong
 -- password.
 local function read_account(username)
@@ -170,7 +148,7 @@ local function complete(username, password, seen_key)
 	local credentials = make_credentials(password)
 	local account = accounts:get(username) -- again: making keys waits, and the password may have been changed meanwhile
 	if not account or account.stored_key ~= seen_key then return end
-	put_credentials(account, credentials)
+	for name, value in pairs(credentials) do account[name] = value end
 	local ok, err = accounts:set(username, account)
 	if not ok then
 		module:log("warn", "Account %s keeps its old keys: %s", username, err)
@@ -222,16 +200,6 @@ local function get_scram_keys(hash)
 	end
 end
 
-local bad_password = "The password is empty or holds characters that are not allowed"
-
-local function prepare_new_password(password)
-	local prepared = saslprep(password)
-	if not prepared or prepared == "" then return nil, bad_password end
-	return prepared
-end
-
-local provider = {}
-
 function provider.test_password(username, password)
 	local is_correct, state = check_password(username, password)
 	if is_correct and state == true then return true end
@@ -243,81 +211,14 @@ function provider.get_password() -- luacheck: ignore 212
 	return nil, "Passwords are kept as keys only"
 end
 
-function provider.set_password(username, password)
-	local prepared, err = prepare_new_password(password)
-	if not prepared then return nil, err end
-	local credentials = make_credentials(prepared)
-	local account
-	account, err = accounts:get(username)
-	if not account then return nil, err or "Account not available." end
-	put_credentials(account, credentials)
-	account.updated = math.floor(time.now())
-	local ok
-	ok, err = accounts:set(username, account)
-	look_again(username)
-	return ok, err
-end
-
-function provider.user_exists(username)
-	local account, err = accounts:get(username)
-	if not account then return nil, err or "Account not found/created." end
-	return true
-end
-
---- Makes an account; without a password it exists, disabled, until it is given one and enabled.
-function provider.create_user(username, password)
-	local now = math.floor(time.now())
-	local account = { created = now, updated = now }
-	if password == nil then
-		account.disabled = true
-	else
-		local prepared, err = prepare_new_password(password)
-		if not prepared then return nil, err end
-		put_credentials(account, make_credentials(prepared))
+-- What changes an account may change what everybody can use.
+for _, name in ipairs { "set_password", "delete_user" } do
+	local change = provider[name]
+	provider[name] = function (username, ...)
+		local ok, err = change(username, ...)
+		look_again(username)
+		return ok, err
 	end
-	-- Making keys waits: somebody else may have had the same name in mind.
-	local existing, err = accounts:get(username)
-	if existing then return nil, "Account already exists" end
-	if err then return nil, err end
-	return accounts:set(username, account)
-end
-
-function provider.delete_user(username)
-	local ok, err = accounts:set(username, nil)
-	look_again(username)
-	return ok, err
-end
-
-function provider.users()
-	return accounts:users()
-end
-
-function provider.is_enabled(username)
-	local account, err = accounts:get(username)
-	if not account then return nil, err or "Account not found" end
-	return not account.disabled
-end
-
-function provider.enable(username)
-	local account, err = accounts:get(username)
-	if not account then return nil, err or "Account not found" end
-	account.disabled, account.disabled_meta = nil, nil
-	account.updated = math.floor(time.now())
-	return accounts:set(username, account)
-end
-
-function provider.disable(username, meta)
-	local account, err = accounts:get(username)
-	if not account then return nil, err or "Account not found" end
-	account.disabled, account.disabled_meta = true, meta
-	account.updated = math.floor(time.now())
-	return accounts:set(username, account)
-end
-
-function provider.get_account_info(username)
-	local account, err = accounts:get(username)
-	if not account then return nil, err or "Account not found" end
-	return { created = account.created, password_updated = account.updated, enabled = not account.disabled }
 end
 
 function provider.get_sasl_handler()
