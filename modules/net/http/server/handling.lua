@@ -1,0 +1,212 @@
+--- From a request to whoever answers it, and from what he gave to a response.
+--
+-- Who answers is decided by events, "GET host/path" (net.http.routes). Always true: a request gets one answer, also
+-- when its handler fails or gives something that is none.
+
+local codes = require "prosody.net.http.codes"
+local is_error = require "prosody.util.error".is_error
+local is_promise = require "prosody.util.promise".is_promise
+local log = require "prosody.util.logger".init("http")
+local is_file = require "prosody.net.http.server.response".is_file
+local routes = require "prosody.net.http.routes"
+
+local ipairs, pairs, setmetatable = ipairs, pairs, setmetatable
+local tostring, type, xpcall = tostring, type, xpcall
+local io_type, traceback, t_concat = io.type, debug.traceback, table.concat
+local s_lower, s_match, s_sub = string.lower, string.match, string.sub
+
+local _M = {}
+local _ENV = nil
+
+local events = routes.new()
+_M.events = events
+
+local hosts = {}     -- host -> true
+local default_host
+local streaming = setmetatable({}, { __mode = "k" }) -- handler -> true: it wants bodies as they come
+
+-- Answers
+
+local answer
+
+local function error_page(response, code, message, err)
+	response.status_code = code
+	local body = events.fire_event("http-error", {
+		request = response.request, response = response, code = code, message = message, error = err,
+		private_message = err and err.context and err.context.private_message or nil,
+	})
+	if response.finished then
+		return
+	elseif body == nil then
+		response.headers.content_type = response.headers.content_type or "text/plain; charset=utf-8"
+		body = codes[code] .. (message and "\n" .. message or "") .. "\n"
+	end
+	response:send(body)
+end
+
+local function answer_table(response, result)
+	for name, value in pairs(result.headers or {}) do
+		response.headers[name] = value
+	end
+	local code = result.status_code or result.code or response.status_code
+	response.status_code = code
+	if result.body == nil and code >= 400 then
+		return error_page(response, code, result.message)
+	end
+	response:send(result.body or "")
+end
+
+--- Makes a response of what a handler gave.
+function answer(response, result)
+	if response.finished or response.has_begun or result == true then
+		return
+	end
+	local kind = type(result)
+	if result == nil or result == false then
+		error_page(response, 404)
+	elseif kind == "number" then
+		if result >= 400 then
+			error_page(response, result)
+		else
+			response.status_code = result
+			response:send("")
+		end
+	elseif is_promise(result) then
+		result:next(function (value)
+			answer(response, value)
+		end, function (err)
+			if is_error(err) then
+				answer(response, err)
+			else
+				log("error", "A promised answer to %s %s has failed: %s", response.request.method, response.request.path,
+					tostring(err))
+				answer(response, 500)
+			end
+		end)
+	elseif is_error(result) then
+		error_page(response, type(result.code) == "number" and result.code or 500, result.text, result)
+	elseif kind == "string" or io_type(result) == "file" or is_file(result) then
+		response:send(result)
+	elseif kind == "table" then
+		answer_table(response, result)
+	else
+		log("error", "%s %s was answered with a %s", response.request.method, response.request.path, kind)
+		error_page(response, 500)
+	end
+end
+
+-- Requests
+
+local known_methods = { "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT" }
+
+-- The host part of Host, if it is served; else the default one.
+local function host_of(request)
+	local host = request.host
+	if host then
+		host = s_lower(s_match(host, "^(.-):%d*$") or host)
+		if hosts[host] then
+			return host
+		end
+	end
+	return default_host
+end
+
+-- The name of the event somebody hears of: on the host, or on all of them ("GET /path").
+local function event_name(request, method, host)
+	local name = host and method .. " " .. host .. request.path
+	if name and events.find(name) then
+		return name
+	end
+	name = method .. " " .. request.path
+	return events.find(name) and name or nil
+end
+
+local function find_event(request)
+	local host = host_of(request)
+	return event_name(request, request.method, host)
+		or request.method == "HEAD" and event_name(request, "GET", host) or nil
+end
+
+local function allowed_methods(request)
+	local allowed, host = {}, host_of(request)
+	for _, method in ipairs(known_methods) do
+		if event_name(request, method, host) or method == "HEAD" and event_name(request, "GET", host) then
+			allowed[#allowed + 1] = method
+		end
+	end
+	return allowed[1] and t_concat(allowed, ", ") or nil
+end
+
+local function unanswered(request, response)
+	local allow = allowed_methods(request)
+	if not allow then
+		return 404
+	elseif request.method == "OPTIONS" then
+		response.headers.allow = allow
+		return 204
+	elseif find_event(request) then
+		return 404 -- there is a handler of this method, and it has nothing there
+	end
+	response.headers.allow = allow
+	return 405
+end
+
+local function fire(request, response)
+	local name = find_event(request)
+	local result
+	if name then
+		local data = { request = request, response = response }
+		result = events.fire_event(name, data)
+		if result == nil and response.is_head_request and s_sub(name, 1, 5) == "HEAD " then
+			name = event_name(request, "GET", host_of(request))
+			result = name and events.fire_event(name, data)
+		end
+	end
+	if result == nil and not response.finished and not response.has_begun then
+		return unanswered(request, response)
+	end
+	return result
+end
+
+--- Has the request answered, now or later.
+function _M.handle(request, response)
+	local ok, result = xpcall(fire, traceback, request, response)
+	if not ok then
+		log("error", "%s %s: %s", request.method, request.path, tostring(result))
+		result = 500
+	end
+	if response.finished or response.has_begun then
+		return
+	end
+	ok, result = xpcall(answer, traceback, response, result)
+	if not ok then
+		log("error", "%s %s: %s", request.method, request.path, tostring(result))
+		response.state.conn:close("an answer has failed")
+	end
+end
+
+--- Does somebody want the body of the request as it comes?
+function _M.wants_streaming(request)
+	local name = find_event(request)
+	return name ~= nil and events.any(name, function (handler) return streaming[handler] end)
+end
+
+--- The handler is asked when the head of a request is here, before its body.
+function _M.set_streaming(handler)
+	streaming[handler] = true
+end
+
+--- Requests to this host are its own; those to hosts nobody added are for the default host.
+function _M.add_host(host)
+	hosts[host] = true
+end
+
+function _M.remove_host(host)
+	hosts[host] = nil
+end
+
+function _M.set_default_host(host)
+	default_host = host
+end
+
+return _M
