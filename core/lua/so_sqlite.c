@@ -11,6 +11,7 @@
 #include <lauxlib.h>
 #include <string.h>
 
+#include "lua/bind.h"
 #include "store/sqlite.h"
 
 #define DB_TYPE "couplet.sqlite3"
@@ -39,13 +40,6 @@ static int l_query_close(lua_State *L)
 {
 	query_end(luaL_checkudata(L, 1, QUERY_TYPE));
 	return 0;
-}
-
-static int l_failed(lua_State *L, const struct error *error)
-{
-	lua_pushnil(L);
-	lua_pushstring(L, error->text);
-	return 2;
 }
 
 static int l_done(lua_State *L, int result, const struct error *error)
@@ -293,20 +287,8 @@ static const luaL_Reg functions[] = {
 
 int luaopen_couplet_sqlite3(lua_State *L)
 {
-	luaL_newmetatable(L, QUERY_TYPE);
-	lua_pushcfunction(L, l_query_close);
-	lua_pushvalue(L, -1);
-	lua_setfield(L, -3, "__gc");
-	lua_setfield(L, -2, "__close");
-
-	luaL_newmetatable(L, DB_TYPE);
-	lua_pushcfunction(L, l_db_gc);
-	lua_setfield(L, -2, "__gc");
-	lua_pushboolean(L, 0);
-	lua_setfield(L, -2, "__metatable");
-	luaL_newlib(L, methods);
-	lua_setfield(L, -2, "__index");
-
+	l_new_type(L, QUERY_TYPE, NULL, l_query_close);
+	l_new_type(L, DB_TYPE, methods, l_db_gc);
 	luaL_newlib(L, functions);
 	lua_pushstring(L, sqlite_version());
 	lua_setfield(L, -2, "version");

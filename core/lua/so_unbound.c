@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "lua/bind.h"
 #include "net/dns.h"
 
 #define CONTEXT_TYPE "couplet.unbound"
@@ -44,13 +45,6 @@ static int l_answer_close(lua_State *L)
 {
 	dns_answer_free(luaL_checkudata(L, 1, ANSWER_TYPE));
 	return 0;
-}
-
-static int l_failed(lua_State *L, const struct error *error)
-{
-	lua_pushnil(L);
-	lua_pushstring(L, error->text);
-	return 2;
 }
 
 /* ---- lookups ---- */
@@ -233,20 +227,8 @@ static const luaL_Reg functions[] = {
 
 int luaopen_couplet_unbound(lua_State *L)
 {
-	luaL_newmetatable(L, ANSWER_TYPE);
-	lua_pushcfunction(L, l_answer_close);
-	lua_pushvalue(L, -1);
-	lua_setfield(L, -3, "__gc");
-	lua_setfield(L, -2, "__close");
-
-	luaL_newmetatable(L, CONTEXT_TYPE);
-	lua_pushcfunction(L, l_close);
-	lua_setfield(L, -2, "__gc");
-	lua_pushboolean(L, 0);
-	lua_setfield(L, -2, "__metatable");
-	luaL_newlib(L, methods);
-	lua_setfield(L, -2, "__index");
-
+	l_new_type(L, ANSWER_TYPE, NULL, l_answer_close);
+	l_new_type(L, CONTEXT_TYPE, methods, l_close);
 	luaL_newlib(L, functions);
 	lua_pushstring(L, dns_version());
 	lua_setfield(L, -2, "version");

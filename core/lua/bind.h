@@ -1,0 +1,40 @@
+/* What the bindings would otherwise repeat: a type with its methods, and a failure as nil and a sentence. All of it is
+ * inline, since an optional shared object links no other file of this room. */
+#ifndef LUA_BIND_H
+#define LUA_BIND_H
+
+#include <lauxlib.h>
+
+#include "base/error.h"
+
+/* Makes the metatable of `name`, which luaL_setmetatable then finds. `methods`: what its values answer to, or NULL.
+ * `end`: what frees a value when it is collected or its to-be-closed slot is left (it may be called again afterwards),
+ * or NULL. Scripts cannot reach the metatable. Leaves the stack as it was. */
+static inline void l_new_type(lua_State *L, const char *name, const luaL_Reg *methods, lua_CFunction end)
+{
+	luaL_newmetatable(L, name);
+	if (methods != NULL) {
+		lua_newtable(L);
+		luaL_setfuncs(L, methods, 0);
+		lua_setfield(L, -2, "__index");
+	}
+	if (end != NULL) {
+		lua_pushcfunction(L, end);
+		lua_pushvalue(L, -1);
+		lua_setfield(L, -3, "__gc");
+		lua_setfield(L, -2, "__close");
+	}
+	lua_pushboolean(L, 0);
+	lua_setfield(L, -2, "__metatable");
+	lua_pop(L, 1);
+}
+
+/* Gives nil and why: `return l_failed(L, &error);`. */
+static inline int l_failed(lua_State *L, const struct error *error)
+{
+	lua_pushnil(L);
+	lua_pushstring(L, error->text);
+	return 2;
+}
+
+#endif
