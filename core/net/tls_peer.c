@@ -137,8 +137,8 @@ out:
 	return text;
 }
 
-/* The system's trust anchors, one store for all contexts. A file of them takes some 20 ms to read, so they are read when
- * the first chain is to be judged, and again for contexts made after that (a reload). */
+/* The system's trust anchors, one store for all contexts. A file of them takes some 20 ms to read, so they are read
+ * when the first chain is to be judged, and again for contexts made after that (a reload). */
 static struct {
 	X509_STORE *store;
 	bool is_read;
