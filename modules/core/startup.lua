@@ -506,6 +506,13 @@ local function is_daemon(options)
 	return options.daemonize or config.get("*", "daemonize") == true or config.get("*", "foreground") == false
 end
 
+-- From now on there is a loop: what waits goes on, and handlers of promises run, in a turn of their own.
+local function use_loop()
+	require "prosody.util.async".set_nexttick(native.defer)
+	require "prosody.util.promise".set_nexttick(native.defer)
+	return true
+end
+
 -- Hosts, modules, ports. true, or nil and a sentence.
 local function bring_up()
 	local hostmanager = require "prosody.core.hostmanager"
@@ -540,7 +547,7 @@ local function start(options)
 	local binds_first = has_privileged_port()
 	for _, step in ipairs {
 		check_root, set_umask, not binds_first and drop_privileges or pass, make_data_directory,
-		check_data_directory, check_pidfile, load_managers, hook_signals, bring_up,
+		check_data_directory, check_pidfile, use_loop, load_managers, hook_signals, bring_up,
 		binds_first and drop_privileges or pass, check_data_directory, daemonize, write_pidfile,
 	} do
 		local ok, err = step(options)

@@ -1,6 +1,7 @@
 --- Promises: a result that will be there later (the A+ rules, https://promisesaplus.com, but for when handlers run).
--- Always true: a promise settles once. Handlers never run inside one another: what settles while a handler runs waits
--- in line. With set_nexttick the line is worked off in a later turn of the loop, without it at once.
+-- Always true: a promise settles once. Handlers never run inside one another: with set_nexttick (in the server) each
+-- has a call of its own from the loop, in their order, and one that waits holds up no other; without it what settles
+-- while a handler runs waits in line.
 local getmetatable, ipairs, pairs, setmetatable, type = getmetatable, ipairs, pairs, setmetatable, type
 local t_pack, t_unpack, traceback, xpcall = table.pack, table.unpack, debug.traceback, xpcall
 
@@ -13,7 +14,7 @@ local function is_promise(value)
 	return getmetatable(value) == promise_mt
 end
 
--- What is to be done, first come, first served.
+-- Without a loop: what is to be done, first come, first served.
 local line, line_first, line_last, working = {}, 1, 0, false
 
 local function work()
@@ -30,18 +31,17 @@ end
 local next_tick
 
 local function later(job)
+	if next_tick then
+		return next_tick(job)
+	end
 	line_last = line_last + 1
 	line[line_last] = job
-	if working or next_tick and line_first < line_last then
-		return -- somebody will come to it
-	elseif next_tick then
-		next_tick(work)
-	else
+	if not working then
 		work()
 	end
 end
 
---- fn(f) has to call f soon, from the loop (for example a timer of 0 s). nil: handlers run at once.
+--- fn(f) has to call each f soon, from the loop, in the order they were given. nil: handlers run at once.
 local function set_nexttick(fn)
 	next_tick = fn
 end

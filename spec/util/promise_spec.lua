@@ -151,8 +151,22 @@ describe("util.promise", function ()
 		promise.resolve(1):next(function () calls[#calls + 1] = "a" end):next(function () calls[#calls + 1] = "b" end)
 		promise.resolve(1):next(function () calls[#calls + 1] = "c" end)
 		assert.same({}, calls)
-		assert.equal(1, #jobs)
-		jobs[1]()
+		assert.equal(2, #jobs) -- a and c; b waits for a
+		for _, job in ipairs(jobs) do job() end
 		assert.same({ "a", "c", "b" }, calls)
+	end)
+
+	it("lets other handlers run while one waits in the loop", function ()
+		local jobs = {}
+		promise.set_nexttick(function (job) jobs[#jobs + 1] = coroutine.wrap(job) end)
+		finally(function () promise.set_nexttick(nil) end)
+		local calls = {}
+		promise.resolve(1):next(function () coroutine.yield() calls[#calls + 1] = "patient" end)
+		promise.resolve(1):next(function () calls[#calls + 1] = "other" end)
+		jobs[1]()
+		jobs[2]()
+		assert.same({ "other" }, calls)
+		jobs[1]()
+		assert.same({ "other", "patient" }, calls)
 	end)
 end)
