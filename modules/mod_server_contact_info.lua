@@ -35,11 +35,13 @@ if type(contacts) ~= "table" or next(contacts) == nil then
 	contacts = { admin = admins }
 end
 
--- One address may stand without a list.
-local values = {}
+-- luacheck: globals addresses
+
+--- Kind of address -> list of URIs; for other modules. One address may stand without a list in the configuration.
+addresses = {}
 for _, kind in ipairs(kinds) do
-	local addresses = contacts[kind]
-	values[kind] = type(addresses) == "string" and { addresses } or addresses
+	local found = contacts[kind]
+	addresses[kind] = type(found) == "string" and { found } or found
 end
 
-module:add_extension(form:form(values, "result"))
+module:add_extension(form:form(addresses, "result"))

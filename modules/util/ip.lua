@@ -138,6 +138,29 @@ local function truncate(ip, n_bits)
 	return from_packed(bytes .. s_rep("\0", #packed - #bytes), ip.zone)
 end
 
+--- One or many of "192.0.2.1" and "192.0.2.0/24": gives a function that says whether an address (text or IP object) is
+-- among them, and a list of the entries that are neither address nor network.
+local function any_of(list)
+	local ranges, wrong = {}, {}
+	for _, text in ipairs(type(list) == "table" and list or { list }) do
+		local ip, bits = parse_cidr(text)
+		if ip then
+			ranges[#ranges + 1] = { ip = ip, bits = bits }
+		else
+			wrong[#wrong + 1] = text
+		end
+	end
+	return function (address)
+		local ip = new_ip(address)
+		for _, entry in ipairs(ip and ranges or {}) do
+			if match(ip, entry.ip, entry.bits) then
+				return true
+			end
+		end
+		return false
+	end, wrong
+end
+
 local function range(cidr, value)
 	local ip, bits = parse_cidr(cidr)
 	return { ip = ip, bits = bits, value = value }
@@ -212,6 +235,7 @@ return {
 	is_ip = is_ip;
 	match = match;
 	parse_cidr = parse_cidr;
+	any_of = any_of;
 	commonPrefixLength = common_prefix_length;
 	truncate = truncate;
 }
