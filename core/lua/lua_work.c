@@ -157,13 +157,19 @@ struct lua_call { /* a userdata of the registry; user value 1 is the function */
 	int self_ref;
 };
 
-static void run_call(void *ctx)
+static struct thread *begin_call(struct lua_call *call)
 {
-	struct lua_call *call = ctx;
 	struct thread *thread = barrier_begin(call->core, call->name);
 	lua_rawgeti(thread->L, LUA_REGISTRYINDEX, call->self_ref);
 	lua_getiuservalue(thread->L, -1, 1);
 	lua_remove(thread->L, -2);
+	return thread;
+}
+
+static void run_call(void *ctx)
+{
+	struct lua_call *call = ctx;
+	struct thread *thread = begin_call(call);
 	if (barrier_run(call->core, thread, 0) != BARRIER_WAITS)
 		barrier_end(call->core, thread);
 }
@@ -190,11 +196,23 @@ static int l_on_signal(lua_State *L)
 	return 0;
 }
 
-/* native.on_commit(fn): at every turn's end, before output leaves. fn may not wait. */
+static void run_commit(void *ctx)
+{
+	struct lua_call *call = ctx;
+	struct thread *thread = begin_call(call);
+	enum barrier_result result = barrier_run(call->core, thread, 0);
+	if (result != BARRIER_OK || !lua_toboolean(thread->L, 1))
+		loop_take_back_output(call->core->server->loop, "what was stored could not be made durable");
+	if (result != BARRIER_WAITS)
+		barrier_end(call->core, thread);
+}
+
+/* native.on_commit(fn): at every turn's end, before output leaves. fn() -> true; anything else, or an error, and the
+ * turn's output does not leave: its connections close. fn may not wait. */
 static int l_on_commit(lua_State *L)
 {
 	struct lua_call *call = l_keep_call(L, 1, "commit");
-	loop_on_turn_end(call->core->server->loop, TURN_COMMIT, run_call, call);
+	loop_on_turn_end(call->core->server->loop, TURN_COMMIT, run_commit, call);
 	return 0;
 }
 

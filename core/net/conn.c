@@ -200,8 +200,10 @@ void conn_update_io(struct conn *conn)
 
 void conn_want_flush(struct conn *conn)
 {
-	if (!conn->is_dead && !list_is_linked(&conn->flush_link))
-		list_add_last(&conn->loop->flush, &conn->flush_link);
+	if (conn->is_dead || list_is_linked(&conn->flush_link))
+		return;
+	list_add_last(&conn->loop->flush, &conn->flush_link);
+	conn->kept_bytes = (uint32_t)conn->out.bytes;
 }
 
 void conn_start_handshake(struct conn *conn)
@@ -248,6 +250,20 @@ void conn_close(struct conn *conn, const char *reason)
 	conn_want_check(conn);
 	conn_want_flush(conn);
 	conn_update_io(conn);
+}
+
+void loop_take_back_output(struct loop *loop, const char *reason)
+{
+	struct conn *conn, *after;
+	list_each(conn, after, &loop->flush, flush_link)
+	{
+		if (conn->out.bytes <= conn->kept_bytes)
+			continue;
+		outq_cut(&conn->out, &loop->chunks, conn->kept_bytes);
+		if (conn->plain_left > conn->kept_bytes)
+			conn->plain_left = conn->kept_bytes;
+		conn_close(conn, reason);
+	}
 }
 
 void conns_free(struct loop *loop)
@@ -352,7 +368,10 @@ static void queued(struct conn *conn, size_t added)
 		conn->progress_ms = conn->loop->now_ms;
 	if (conn->out.bytes > conn->soft_bytes)
 		conn->is_over_soft = true; /* reading pauses only if the turn's end cannot mend it */
-	conn_want_flush(conn);
+	if (!list_is_linked(&conn->flush_link)) {
+		conn_want_flush(conn);
+		conn->kept_bytes -= (uint32_t)added;
+	}
 }
 
 int conn_write(struct conn *conn, struct slice bytes)

@@ -36,6 +36,7 @@ struct conn {
 	uint64_t bytes_in, bytes_out;
 	uint32_t soft_bytes, hard_bytes, stall_ms, handshake_ms, linger_ms, idle_ms;
 	uint32_t rate_bytes_per_s, rate_burst; /* 0: no limit */
+	uint32_t kept_bytes; /* what earlier turns queued; counts while flush_link is linked */
 	uint32_t plain_left; /* output queued before TLS was started, which leaves in plain */
 	bool is_connecting : 1, is_secured : 1, is_tls_client : 1, is_tls_broken : 1;
 	bool is_closing : 1, has_said_goodbye : 1, is_dead : 1;

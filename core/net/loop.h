@@ -37,6 +37,10 @@ int64_t loop_now_ms(const struct loop *loop);
 /* Keeps fn: called at every turn's end, at that step, in order of registration. */
 void loop_on_turn_end(struct loop *loop, enum turn_step step, loop_fn *fn, void *ctx);
 
+/* Called by a step before FLUSH: what this turn has queued on connections must not leave, since it may acknowledge what
+ * turned out not to be stored. Those connections lose it, and close once what earlier turns queued has left. */
+void loop_take_back_output(struct loop *loop, const char *reason);
+
 /* fn runs once, at the start of the next turn (which is then not waited for), before timers and input. Keeps until
  * then. */
 void loop_defer(struct loop *loop, loop_fn *fn, void *ctx);

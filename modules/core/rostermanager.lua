@@ -93,6 +93,25 @@ local function lasting_part(roster)
 	return lasting
 end
 
+-- What was not saved did not happen: the user's sessions get what is stored.
+local function read_again(username, host)
+	loaded[username .. "@" .. host] = nil
+	local user = hosts[host] and hosts[host].sessions[username]
+	for _, session in pairs(user and user.sessions or {}) do
+		if session.roster then
+			session.roster = _M.load_roster(username, host)
+		end
+	end
+end
+
+prosody.events.add_handler("host-activated", function (host)
+	hosts[host].events.add_handler("storage-write-failed", function (event)
+		if event.store == "roster" and event.username then
+			read_again(event.username, host)
+		end
+	end)
+end)
+
 --- Saves a roster (by default the loaded one) and counts its version up: true, or nil and an error.
 function _M.save_roster(username, host, roster)
 	roster = roster or loaded[username .. "@" .. host]
@@ -110,6 +129,7 @@ function _M.save_roster(username, host, roster)
 	local ok, err = store_of(host):set(username, lasting_part(roster))
 	if not ok then
 		log("error", "The roster of %s@%s could not be saved: %s", username, host, tostring(err))
+		read_again(username, host)
 	end
 	return ok, err
 end

@@ -11,12 +11,15 @@
 --
 -- Always true: a store whose driver is missing answers every call with nil and an error; it never pretends to be empty.
 -- In the server, what a turn writes is committed together before anything the turn says leaves it; drivers take part by
--- join_commit. When that fails, the hosts of the writers fire "storage-write-failed" and commit() gives nil, error.
+-- join_commit. When that fails, the hosts of the writers fire "storage-write-failed", and nothing the turn said leaves:
+-- those connections close. Then, for a minute, every write is committed by itself, so that who writes to a full disk is
+-- told so at once and nobody else suffers.
 
 local config = require "prosody.core.configmanager";
 local datamanager = require "prosody.util.datamanager";
 local keys = require "prosody.util.archive".keys;
 local log = require "prosody.util.logger".init("storagemanager");
+local monotonic = require "prosody.util.time".monotonic;
 
 local prosody = prosody;
 local hosts = prosody.hosts;
@@ -82,10 +85,27 @@ end
 
 storagemanager.join_commit(olddm.commit);
 
+local distrust_seconds = 60; -- how long after a failure each write is committed by itself
+local trusts_again_at;
+
+--- What the server does at the end of every turn: true, or nil when what the turn said must not leave.
+function storagemanager.end_turn()
+	if storagemanager.commit() then
+		if trusts_again_at and monotonic() >= trusts_again_at then
+			trusts_again_at = nil;
+			storagemanager.gather(true);
+		end
+		return true;
+	end
+	trusts_again_at = monotonic() + distrust_seconds;
+	storagemanager.gather(false);
+	return nil;
+end
+
 if prosody.process_type == "prosody" then
 	local found, native = pcall(require, "couplet.native");
 	if found and native.on_commit then
-		native.on_commit(storagemanager.commit);
+		native.on_commit(storagemanager.end_turn);
 		storagemanager.gather(true);
 	end
 end
