@@ -37,4 +37,13 @@ static inline int l_failed(lua_State *L, const struct error *error)
 	return 2;
 }
 
+/* Gives true, or nil and why when result is not 0. */
+static inline int l_done(lua_State *L, int result, const struct error *error)
+{
+	if (result != 0)
+		return l_failed(L, error);
+	lua_pushboolean(L, 1);
+	return 1;
+}
+
 #endif

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "lua/barrier.h"
+#include "lua/bind.h"
 #include "lua/core.h"
 #include "net/conn.h"
 #include "net/listener.h"
@@ -174,11 +175,8 @@ static int l_listen(lua_State *L)
 	else
 		listener->listener = listener_new(core->server->loop, lua_tostring(L, 2), (uint16_t)lua_tointeger(L, 3),
 						  on_accept, listener, &error);
-	if (listener->listener == NULL) {
-		lua_pushnil(L);
-		lua_pushstring(L, error.text);
-		return 2;
-	}
+	if (listener->listener == NULL)
+		return l_failed(L, &error);
 	if (tls != NULL)
 		listener->tls = tls_context_ref(tls);
 	lua_pushvalue(L, -1);
@@ -246,11 +244,8 @@ static int l_connect(lua_State *L)
 	lua_setiuservalue(L, -2, 1);
 	struct error error = { "" };
 	handle->conn = conn_connect(core->server->loop, address, (uint16_t)port, &lua_handler, handle, &error);
-	if (handle->conn == NULL) {
-		lua_pushnil(L);
-		lua_pushstring(L, error.text);
-		return 2;
-	}
+	if (handle->conn == NULL)
+		return l_failed(L, &error);
 	lua_pushvalue(L, -1);
 	handle->self_ref = luaL_ref(L, LUA_REGISTRYINDEX);
 	return 1;
@@ -497,13 +492,7 @@ void l_add_conns(lua_State *L)
 	lua_pushcfunction(L, l_conn_tostring);
 	lua_setfield(L, -2, "__tostring");
 	lua_pop(L, 1);
-	luaL_newmetatable(L, LISTENER_TYPE);
-	lua_newtable(L);
-	luaL_setfuncs(L, listener_methods, 0);
-	lua_setfield(L, -2, "__index");
-	lua_pushcfunction(L, l_listener_close);
-	lua_setfield(L, -2, "__gc");
-	lua_pop(L, 1);
+	l_new_type(L, LISTENER_TYPE, listener_methods, l_listener_close);
 	lua_pushcfunction(L, l_listen);
 	lua_setfield(L, -2, "listen");
 	lua_pushcfunction(L, l_connect);

@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "lua/bind.h"
 #include "lua/libs.h"
 
 #define SOCKET_NAME "couplet.console.socket"
@@ -142,15 +143,7 @@ static const luaL_Reg functions[] = {
 
 int l_open_console(lua_State *L)
 {
-	if (luaL_newmetatable(L, SOCKET_NAME)) {
-		luaL_newlib(L, socket_methods);
-		lua_setfield(L, -2, "__index");
-		lua_pushcfunction(L, l_socket_close);
-		lua_setfield(L, -2, "__gc");
-		lua_pushcfunction(L, l_socket_close);
-		lua_setfield(L, -2, "__close");
-	}
-	lua_pop(L, 1);
+	l_new_type(L, SOCKET_NAME, socket_methods, l_socket_close);
 	luaL_newlib(L, functions);
 	return 1;
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "lua/bind.h"
 #include "lua/libs.h"
 #include "store/files.h"
 
@@ -60,21 +61,6 @@ static struct slice l_check_slice(lua_State *L, int arg)
 	return slice_of(ptr, len);
 }
 
-static int l_error(lua_State *L, const struct error *error)
-{
-	lua_pushnil(L);
-	lua_pushstring(L, error->text);
-	return 2;
-}
-
-static int l_done(lua_State *L, int result, const struct error *error)
-{
-	if (result < 0)
-		return l_error(L, error);
-	lua_pushboolean(L, 1);
-	return 1;
-}
-
 /* ---- readers ---- */
 
 /* read(path [, max_bytes [, "nofollow"]]) -> bytes | nil (absent) | nil, error
@@ -90,7 +76,7 @@ static int l_read(lua_State *L)
 	struct error error;
 	enum files_found found = files_read(files_of(L), path, follow_link, buf, &error);
 	if (found == FILES_ERROR)
-		return l_error(L, &error);
+		return l_failed(L, &error);
 	if (found == FILES_ABSENT)
 		lua_pushnil(L);
 	else
@@ -106,7 +92,7 @@ static int l_size(lua_State *L)
 	int64_t size;
 	enum files_found found = files_size(files_of(L), l_check_path(L, 1), &size, &error);
 	if (found == FILES_ERROR)
-		return l_error(L, &error);
+		return l_failed(L, &error);
 	if (found == FILES_ABSENT)
 		lua_pushnil(L);
 	else
@@ -130,7 +116,7 @@ static int l_list(lua_State *L)
 	struct error error;
 	enum files_found found = files_list(files_of(L), path, add_name, names, &error);
 	if (found == FILES_ERROR)
-		return l_error(L, &error);
+		return l_failed(L, &error);
 	if (found == FILES_ABSENT) {
 		lua_pushnil(L);
 		return 1;
@@ -163,7 +149,7 @@ static int l_append(lua_State *L)
 	struct error error;
 	int64_t offset;
 	if (files_append(files_of(L), l_check_path(L, 1), l_check_slice(L, 2), &offset, &error) != 0)
-		return l_error(L, &error);
+		return l_failed(L, &error);
 	lua_pushboolean(L, 1);
 	lua_pushinteger(L, offset);
 	return 2;
@@ -184,7 +170,7 @@ static int l_remove(lua_State *L)
 	struct error error;
 	enum files_found found = files_remove(files_of(L), l_check_path(L, 1), &error);
 	if (found == FILES_ERROR)
-		return l_error(L, &error);
+		return l_failed(L, &error);
 	lua_pushboolean(L, found == FILES_FOUND);
 	return 1;
 }
@@ -221,7 +207,7 @@ static int l_commit(lua_State *L)
 		lua_pushboolean(L, 1);
 		return 1;
 	}
-	(void)l_error(L, &error);
+	(void)l_failed(L, &error);
 	lua_newtable(L);
 	lua_Integer n = 0;
 	for (size_t at = 0; at < failed->len; at += strlen(failed->ptr + at) + 1) {
@@ -273,20 +259,10 @@ static const luaL_Reg functions[] = {
 	{ NULL, NULL },
 };
 
-static void l_new_type(lua_State *L, const char *name, lua_CFunction gc)
-{
-	luaL_newmetatable(L, name);
-	lua_pushcfunction(L, gc);
-	lua_setfield(L, -2, "__gc");
-	lua_pushboolean(L, 0);
-	lua_setfield(L, -2, "__metatable");
-	lua_pop(L, 1);
-}
-
 int l_open_files(lua_State *L)
 {
-	l_new_type(L, FILES_TYPE, l_files_gc);
-	l_new_type(L, BUF_TYPE, l_buf_gc);
+	l_new_type(L, FILES_TYPE, NULL, l_files_gc);
+	l_new_type(L, BUF_TYPE, NULL, l_buf_gc);
 	luaL_newlibtable(L, functions);
 	struct files **files = lua_newuserdatauv(L, sizeof(*files), 0);
 	*files = NULL;

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "lua/bind.h"
 #include "lua/core.h"
 #include "lua/libs.h"
 #include "net/conn.h"
@@ -456,13 +457,7 @@ int l_open_http(lua_State *L)
 		{ "close", l_file_close },
 		{ NULL, NULL },
 	};
-	luaL_newmetatable(L, READER_TYPE);
-	lua_newtable(L);
-	luaL_setfuncs(L, reader_methods, 0);
-	lua_setfield(L, -2, "__index");
-	lua_pushcfunction(L, l_reader_close);
-	lua_setfield(L, -2, "__gc");
-	lua_pop(L, 1);
+	l_new_type(L, READER_TYPE, reader_methods, l_reader_close);
 	luaL_newmetatable(L, FILE_TYPE);
 	lua_newtable(L);
 	luaL_setfuncs(L, file_methods, 0);

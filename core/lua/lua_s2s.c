@@ -2,6 +2,7 @@
 #include <lauxlib.h>
 
 #include "base/error.h"
+#include "lua/bind.h"
 #include "lua/core.h"
 #include "xmpp/host.h"
 #include "xmpp/jid.h"
@@ -49,13 +50,10 @@ static int l_connect_s2s(lua_State *L)
 	luaL_argcheck(L, server_host(core->server, target.domain) == NULL, 1, "to_host is one of our hosts");
 	struct error error = { "" };
 	struct session *session = stream_connect_s2s(core->server, host, &target, &error);
-	if (session != NULL) {
-		l_push_session(L, session);
-		return 1;
-	}
-	lua_pushnil(L);
-	lua_pushstring(L, error.text);
-	return 2;
+	if (session == NULL)
+		return l_failed(L, &error);
+	l_push_session(L, session);
+	return 1;
 }
 
 /* native.s2s_prove(session, ours, theirs, "in" | "out" | "both") -> true | false */

@@ -2,6 +2,7 @@
 #include <lauxlib.h>
 
 #include "base/error.h"
+#include "lua/bind.h"
 #include "lua/core.h"
 #include "net/tls.h"
 
@@ -51,11 +52,7 @@ static int l_tls_context(lua_State *L)
 	luaL_setmetatable(L, TLS_TYPE);
 	struct error error = { "" };
 	*context = tls_context_new(&config, is_server, &error);
-	if (*context != NULL)
-		return 1;
-	lua_pushnil(L);
-	lua_pushstring(L, error.text);
-	return 2;
+	return *context != NULL ? 1 : l_failed(L, &error);
 }
 
 static int l_set_sni(lua_State *L)
@@ -81,16 +78,12 @@ static int l_tls_gc(lua_State *L)
 
 void l_add_tls(lua_State *L)
 {
-	luaL_newmetatable(L, TLS_TYPE);
-	lua_newtable(L);
-	lua_pushcfunction(L, l_set_sni);
-	lua_setfield(L, -2, "set_sni");
-	lua_pushcfunction(L, l_clear_sni);
-	lua_setfield(L, -2, "clear_sni");
-	lua_setfield(L, -2, "__index");
-	lua_pushcfunction(L, l_tls_gc);
-	lua_setfield(L, -2, "__gc");
-	lua_pop(L, 1);
+	static const luaL_Reg methods[] = {
+		{ "set_sni", l_set_sni },
+		{ "clear_sni", l_clear_sni },
+		{ NULL, NULL },
+	};
+	l_new_type(L, TLS_TYPE, methods, l_tls_gc);
 	lua_pushcfunction(L, l_tls_context);
 	lua_setfield(L, -2, "tls_context");
 }

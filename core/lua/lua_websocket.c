@@ -1,6 +1,7 @@
 /* net.websocket.wire: WebSocket frames for Lua. */
 #include <lauxlib.h>
 
+#include "lua/bind.h"
 #include "lua/core.h"
 #include "lua/libs.h"
 #include "net/websocket.h"
@@ -109,13 +110,7 @@ int l_open_websocket(lua_State *L)
 	static const luaL_Reg methods[] = {
 		{ "push", l_push }, { "next", l_next }, { "limit", l_limit }, { "close", l_close }, { NULL, NULL },
 	};
-	luaL_newmetatable(L, READER_TYPE);
-	lua_newtable(L);
-	luaL_setfuncs(L, methods, 0);
-	lua_setfield(L, -2, "__index");
-	lua_pushcfunction(L, l_close);
-	lua_setfield(L, -2, "__gc");
-	lua_pop(L, 1);
+	l_new_type(L, READER_TYPE, methods, l_close);
 	luaL_newlib(L, functions);
 	return 1;
 }

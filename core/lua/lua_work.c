@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "lua/barrier.h"
+#include "lua/bind.h"
 #include "lua/core.h"
 #include "net/loop.h"
 #include "net/worker.h"
@@ -464,13 +465,10 @@ static int l_log_sink(lua_State *L)
 		else
 			id = log_to_syslog(levels, luaL_optstring(L, 6, "couplet"));
 	}
-	if (id > 0) {
-		lua_pushinteger(L, id);
-		return 1;
-	}
-	lua_pushnil(L);
-	lua_pushstring(L, error.text);
-	return 2;
+	if (id <= 0)
+		return l_failed(L, &error);
+	lua_pushinteger(L, id);
+	return 1;
 }
 
 static int l_log_sink_remove(lua_State *L)
@@ -568,28 +566,13 @@ void l_add_work(lua_State *L)
 		{ "restart", l_timer_restart },
 		{ NULL, NULL },
 	};
-	luaL_newmetatable(L, TIMER_TYPE);
-	lua_newtable(L);
-	luaL_setfuncs(L, timer_methods, 0);
-	lua_setfield(L, -2, "__index");
-	lua_pushcfunction(L, l_timer_gc);
-	lua_setfield(L, -2, "__gc");
-	lua_pop(L, 1);
-	luaL_newmetatable(L, WATCH_TYPE);
-	lua_newtable(L);
-	lua_pushcfunction(L, l_watch_close);
-	lua_setfield(L, -2, "close");
-	lua_setfield(L, -2, "__index");
-	lua_pushcfunction(L, l_watch_close);
-	lua_setfield(L, -2, "__gc");
-	lua_pop(L, 1);
-	luaL_newmetatable(L, SINK_TYPE);
-	lua_pushcfunction(L, l_sink_gc);
-	lua_setfield(L, -2, "__gc");
-	lua_pop(L, 1);
-	luaL_newmetatable(L, DERIVATION_TYPE);
-	lua_pushcfunction(L, l_derivation_gc);
-	lua_setfield(L, -2, "__gc");
-	lua_pop(L, 1);
+	static const luaL_Reg watch_methods[] = {
+		{ "close", l_watch_close },
+		{ NULL, NULL },
+	};
+	l_new_type(L, TIMER_TYPE, timer_methods, l_timer_gc);
+	l_new_type(L, WATCH_TYPE, watch_methods, l_watch_close);
+	l_new_type(L, SINK_TYPE, NULL, l_sink_gc);
+	l_new_type(L, DERIVATION_TYPE, NULL, l_derivation_gc);
 	luaL_setfuncs(L, functions, 0);
 }

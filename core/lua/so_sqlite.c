@@ -42,14 +42,6 @@ static int l_query_close(lua_State *L)
 	return 0;
 }
 
-static int l_done(lua_State *L, int result, const struct error *error)
-{
-	if (result != 0)
-		return l_failed(L, error);
-	lua_pushboolean(L, 1);
-	return 1;
-}
-
 /* ---- check ---- */
 
 /* Raises while nothing is held. Arguments from `first` on become parameters 1, 2, ... */

@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "base/random.h"
 #include "base/utf8.h"
+#include "lua/bind.h"
 #include "lua/test.h"
 
 #define BUF "couplet.test.buf"
@@ -403,9 +404,7 @@ static int l_log_to_file(lua_State *L)
 		lua_pushinteger(L, id);
 		return 1;
 	}
-	lua_pushnil(L);
-	lua_pushstring(L, error.text);
-	return 2;
+	return l_failed(L, &error);
 }
 
 static int l_log_to_console(lua_State *L)
@@ -452,12 +451,12 @@ static int l_log_write(lua_State *L)
 static const luaL_Reg buf_methods[] = {
 	{ "add", l_buf_add },	    { "add_byte", l_buf_add_byte }, { "addf", l_buf_addf }, { "reserve", l_buf_reserve },
 	{ "consume", l_buf_consume }, { "text", l_buf_text },	    { "size", l_buf_size }, { "done", l_buf_done },
-	{ "__gc", l_buf_done },	    { NULL, NULL },
+	{ NULL, NULL },
 };
 
 static const luaL_Reg hash_methods[] = {
 	{ "set", l_hash_set },	 { "get", l_hash_get },	    { "remove", l_hash_remove }, { "walk", l_hash_walk },
-	{ "count", l_hash_count }, { "__gc", l_hash_done }, { NULL, NULL },
+	{ "count", l_hash_count }, { NULL, NULL },
 };
 
 static const luaL_Reg list_methods[] = {
@@ -491,20 +490,11 @@ static const luaL_Reg functions[] = {
 	{ NULL, NULL },
 };
 
-static void l_new_type(lua_State *L, const char *name, const luaL_Reg *methods)
-{
-	luaL_newmetatable(L, name);
-	luaL_setfuncs(L, methods, 0);
-	lua_pushvalue(L, -1);
-	lua_setfield(L, -2, "__index");
-	lua_pop(L, 1);
-}
-
 void l_test_base(lua_State *L)
 {
-	l_new_type(L, BUF, buf_methods);
-	l_new_type(L, HASH, hash_methods);
-	l_new_type(L, LIST, list_methods);
+	l_new_type(L, BUF, buf_methods, l_buf_done);
+	l_new_type(L, HASH, hash_methods, l_hash_done);
+	l_new_type(L, LIST, list_methods, NULL);
 	lua_newtable(L);
 	luaL_setfuncs(L, functions, 0);
 	lua_setfield(L, -2, "base");

@@ -6,6 +6,7 @@
 
 #include "base/mem.h"
 #include "bus/bus.h"
+#include "lua/bind.h"
 #include "lua/test.h"
 
 /* One hook of a test: writes its name to the trace and gives its result; may remove another hook first. */
@@ -171,13 +172,7 @@ void l_test_bus(lua_State *L)
 		{ "count", l_count }, { "released", l_released }, { "free", l_free },   { "keep", l_keep },
 		{ "knows", l_knows }, { "fill", l_fill },         { NULL, NULL },
 	};
-	luaL_newmetatable(L, "T.bus");
-	lua_newtable(L);
-	luaL_setfuncs(L, methods, 0);
-	lua_setfield(L, -2, "__index");
-	lua_pushcfunction(L, l_free);
-	lua_setfield(L, -2, "__gc");
-	lua_pop(L, 1);
+	l_new_type(L, "T.bus", methods, l_free);
 	lua_pushcfunction(L, l_new);
 	lua_setfield(L, -2, "new_bus");
 }

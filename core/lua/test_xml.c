@@ -5,6 +5,7 @@
 
 #include "base/buf.h"
 #include "base/mem.h"
+#include "lua/bind.h"
 #include "lua/lua_stanza.h"
 #include "lua/test.h"
 #include "xml/parser.h"
@@ -170,7 +171,6 @@ static const luaL_Reg parser_methods[] = {
 	{ "set_content_ns", l_parser_set_content_ns },
 	{ "allow", l_parser_allow },
 	{ "free", l_parser_free },
-	{ "__gc", l_parser_free },
 	{ NULL, NULL },
 };
 
@@ -411,11 +411,7 @@ static const luaL_Reg functions[] = {
 
 void l_test_xml(lua_State *L)
 {
-	luaL_newmetatable(L, PARSER_TYPE);
-	luaL_setfuncs(L, parser_methods, 0);
-	lua_pushvalue(L, -1);
-	lua_setfield(L, -2, "__index");
-	lua_pop(L, 1);
+	l_new_type(L, PARSER_TYPE, parser_methods, l_parser_free);
 	luaL_newlib(L, functions);
 	lua_setfield(L, -2, "xml");
 }
