@@ -22,7 +22,8 @@ for _, storage in ipairs { "sql", "internal" } do
 			assert(shell("mount -t tmpfs -o size=2m,mode=700 couplet-spec '%s'", disk),
 				"cannot mount a small disk (not root?)")
 			server = Server.start { config = ("data_path = %q; storage = %q"):format(disk, storage) }
-			for _, text in ipairs { "No space left", "disk is full", "could not be", "database or disk", "is lost", "Error saving" } do
+			for _, text in ipairs { "No space left", "disk is full", "could not be", "database or disk", "is lost",
+				"Error saving" } do
 				server:expects_error(text)
 			end
 			for _, user in ipairs { "romeo", "juliet" } do server:register(user, "secret") end
