@@ -16,14 +16,13 @@ local random_bytes = require "prosody.util.random".bytes
 local QUEUE_BYTES, ALL_QUEUES_BYTES = 256 * 1024, 16 * 1024 * 1024 -- SECURITY C8
 local STANZA_COST = 64              -- what a waiting stanza takes beside its bytes
 local ATTEMPT_SECONDS = 55          -- from the first question to DNS until stanzas flow
-local CONNECT_SECONDS = 10          -- for one address
 local MIN_BACKOFF_SECONDS, MAX_BACKOFF_SECONDS = 5, 300
 local MAX_VERIFIES = 50             -- questions about dialback keys that wait or are not answered
 local MAX_LINKS = 20000             -- and no more are remembered
 local SWEEP_SECONDS = 300
 
 local hosts = prosody.hosts
-local policy, targets, certificates, story
+local policy, targets, certificates, story, race
 
 local links = {}   -- our host -> domain -> link
 local all_bytes, n_links = 0, 0
@@ -147,6 +146,13 @@ end
 
 -- Coming up
 
+local function stop_race(self)
+	if self.race then
+		self.race:stop()
+		self.race = nil
+	end
+end
+
 -- It did not work. text: a sentence for those who wait. is_absent: nobody knows such a domain.
 local function fail(self, text, is_absent)
 	self.is_trying, self.is_ready, self.session = nil, nil, nil
@@ -154,10 +160,7 @@ local function fail(self, text, is_absent)
 		self.timer:stop()
 		self.timer = nil
 	end
-	if self.targets then
-		self.targets:cancel()
-		self.targets = nil
-	end
+	stop_race(self)
 	local wait = math.min(MIN_BACKOFF_SECONDS * 2 ^ self.failures, MAX_BACKOFF_SECONDS)
 	wait = wait * (0.75 + random_bytes(1):byte() / 512)
 	self.failures = math.min(self.failures + 1, 10)
@@ -172,55 +175,21 @@ local function fail(self, text, is_absent)
 	answer_verifies(self, "error", text)
 end
 
-local function stop_connect_timer(self)
-	if self.connect_timer then
-		self.connect_timer:stop()
-		self.connect_timer = nil
-	end
-end
-
-local try_next
-
--- One target: connects, and with a direct TLS one begins the handshake.
-local function try(self, target)
+-- One target: connects, and with a direct TLS one begins the handshake. Gives the session.
+local function connect(self, target)
 	local context, has_certificate = certificates.context(self.ours)
-	if not context then
-		return fail(self, "Our own TLS is not set up: " .. tostring(has_certificate))
-	end
+	if not context then return nil, "Our own TLS is not set up: " .. tostring(has_certificate) end
 	self:note("connecting to %s port %d%s%s", target.address, target.port, target.direct_tls and " with direct TLS" or "",
 		target.name and (" (%s)"):format(target.name) or "")
 	local session, err = native.connect_s2s {
 		from_host = self.ours, to_host = self.theirs, address = target.address, port = target.port,
 		tls = target.direct_tls and context or nil, sni = policy.dns_name(self.theirs),
 	}
-	if not session then
-		self:note("%s", err)
-		self.last_error = err
-		return try_next(self)
-	end
+	if not session then return nil, err end
 	session.link, session.tls_context, session.has_certificate = self, context, has_certificate
-	self.session, self.is_connected = session, nil
+	session.target = target
 	s2smanager.add(session)
-	self.connect_timer = native.timer(CONNECT_SECONDS, function ()
-		self.connect_timer = nil
-		native.end_session(session, "nobody answered")
-	end)
-end
-
-function try_next(self)
-	self.session, self.is_ready = nil, nil
-	self.targets:next(function (target, err)
-		if not self.is_trying then return end
-		if target then
-			self.had_target = true
-			return try(self, target)
-		end
-		self:note("%s", err)
-		if self.had_target then
-			return fail(self, ("Could not connect to %s: %s"):format(self.theirs, self.last_error or err))
-		end
-		fail(self, ("%s was not found: %s"):format(self.theirs, err), true)
-	end)
+	return session
 end
 
 local function start(self)
@@ -233,16 +202,23 @@ local function start(self)
 		bounce_queue(self, self.failure)
 		return answer_verifies(self, "error", why)
 	end
-	self.is_trying, self.had_target, self.last_error, self.refusal = true, nil, nil, nil
+	self.is_trying, self.refusal = true, nil
 	self.timer = native.timer(ATTEMPT_SECONDS, function ()
 		self.timer = nil
-		local session = self.session
-		fail(self, ("%s did not answer in time%s"):format(self.theirs,
-			self.last_error and " (" .. self.last_error .. ")" or ""))
+		local session, err = self.session, self.race.err
+		fail(self, ("%s did not answer in time%s"):format(self.theirs, err and " (" .. err .. ")" or ""))
 		if session then session:close("connection-timeout") end
 	end)
-	self.targets = targets.new(self.theirs)
-	try_next(self)
+	local function note(...) self:note(...) end
+	self.race = race.new {
+		targets = targets.new(self.theirs, note), note = note,
+		connect = function (target) return connect(self, target) end,
+		failed = function (err, had_target, may_be_there)
+			local text = had_target and "Could not connect to %s: %s" or "%s was not found: %s"
+			fail(self, text:format(self.theirs, err), not may_be_there)
+		end,
+	}
+	self.race:go()
 end
 
 local function begin(self)
@@ -283,13 +259,14 @@ end
 
 --- The connection is up.
 function link:connected(session)
-	stop_connect_timer(self)
+	if not self.race or not self.race:connected(session) then return end
+	self.session, self.is_ready = session, nil
+	s2smanager.add(session) -- the slower ones were there too
 	self:note("connected to %s port %d", session.conn:ip(), session.conn:port())
 end
 
 --- TLS is on: whose certificate is it? Gives whether the session may go on.
 function link:secured(session)
-	stop_connect_timer(self)
 	local info = session.conn:ssl_info() or {}
 	self:note("TLS: %s, %s%s", info.protocol or "?", info.cipher or "?",
 		info.alpn and info.alpn ~= "" and ", " .. info.alpn or "")
@@ -328,10 +305,7 @@ function link:established(session)
 		self.timer:stop()
 		self.timer = nil
 	end
-	if self.targets then
-		self.targets:cancel()
-		self.targets = nil
-	end
+	stop_race(self)
 	self.session = session
 	self:note("ready: %s believes that we are %s", self.theirs, self.ours)
 	module:log("info", "%s talks to %s (%s)", self.ours, self.theirs, session.secure and "encrypted" or "not encrypted")
@@ -353,13 +327,14 @@ end
 
 --- The session has ended.
 function link:lost(session, reason)
-	if self.session ~= session then return end
-	stop_connect_timer(self)
 	if self.is_trying then
-		self.last_error = self.refusal or reason
-		self:note("ended: %s", reason)
+		if self.session == session then self.session, self.is_ready = nil, nil end
+		local refusal = self.refusal
 		self.refusal = nil
-		return try_next(self)
+		if self.race then self.race:lost(session, reason, refusal) end
+		return
+	elseif self.session ~= session then
+		return
 	end
 	self:note("the stream ended: %s", reason)
 	self.session, self.is_ready = nil, nil
@@ -371,8 +346,7 @@ local function drop(self, text)
 	local session = self.session
 	self.session = nil
 	if self.timer then self.timer:stop() end
-	if self.targets then self.targets:cancel() end
-	stop_connect_timer(self)
+	stop_race(self)
 	self.is_trying = nil
 	take_queue(self)
 	answer_verifies(self, "error", text)
@@ -420,7 +394,8 @@ end
 
 --- The library, with what mod_s2s has loaded for it.
 return function (parts)
-	policy, targets, certificates, story = parts.policy, parts.targets, parts.certificates, parts.story
+	policy, targets, certificates, story, race =
+		parts.policy, parts.targets, parts.certificates, parts.story, parts.race
 	module:add_timer(SWEEP_SECONDS, sweep)
 	return M
 end

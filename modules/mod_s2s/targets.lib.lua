@@ -1,14 +1,18 @@
 --- Where to connect for a domain: what the configuration says, else the domain's own records (RFC 6120 3.2, XEP-0368).
 --
 -- Always true: an address that only the DNS has given us is tried only if it is one of the public network, or listed in
--- s2s_allow_private_targets (SECURITY C7). What the admin wrote down is tried as it is.
+-- s2s_allow_private_targets. What the admin wrote down is tried as it is. Where this server listens itself is never
+-- tried, and of a domain no more than 8 addresses are (SECURITY C7).
 
 local address = require "prosody.util.address"
 local basic = require "prosody.net.resolvers.basic"
 local jid = require "prosody.util.jid"
+local local_addresses = require "prosody.util.net".local_addresses
+local portmanager = require "prosody.core.portmanager"
 local service = require "prosody.net.resolvers.service"
 
 local DEFAULT_PORT, DEFAULT_DIRECT_PORT = 5269, 5270
+local MAX_TARGETS = 8
 
 local targets = {}
 
@@ -33,6 +37,28 @@ function targets.load()
 	is_allowed = allowed
 end
 
+-- Our own listeners
+
+local function is_on_this_machine(ip)
+	if address.classify(ip) == "loopback" then return true end
+	for _, own in ipairs(local_addresses("both", true)) do
+		if own == ip then return true end
+	end
+	return false
+end
+
+-- Is it we who listen there? A connection to ourselves could only be refused, by both of us.
+local function is_own_listener(ip, port)
+	if portmanager.get_service_at(port, ip) then return true end
+	local any = ip:find(":", 1, true) and { "::" } or { "*", "0.0.0.0", "::" }
+	for _, interface in ipairs(any) do
+		if portmanager.get_service_at(port, interface) then return is_on_this_machine(ip) end
+	end
+	return false
+end
+
+-- What the records and the configuration say
+
 local methods = {}
 local mt = { __index = methods }
 
@@ -41,11 +67,11 @@ local function port_of(route)
 end
 
 -- A list of resolvers with what belongs to their targets.
-local function resolvers_for(domain)
+local function resolvers_for(domain, note)
 	local list = {}
 	local routes = overrides[domain]
 	for _, route in ipairs(routes or {}) do
-		table.insert(list, { resolver = basic.new(route.host or domain, port_of(route), "tcp"),
+		table.insert(list, { resolver = basic.new(route.host or domain, port_of(route), "tcp", { note = note }),
 			direct_tls = route.direct_tls or false, from = "s2s_connect_overrides" })
 	end
 	if routes then return list end
@@ -54,30 +80,41 @@ local function resolvers_for(domain)
 		return { { resolver = basic.new(ip, DEFAULT_PORT, "tcp", { is_allowed = is_allowed }), from = "the domain itself" } }
 	end
 	return { { from = "DNS", resolver = service.new(domain, { "xmpps-server", "xmpp-server" }, "tcp",
-		{ default_port = DEFAULT_PORT, is_allowed = is_allowed }) } }
+		{ default_port = DEFAULT_PORT, is_allowed = is_allowed, note = note }) } }
 end
 
---- The targets of a domain, asked for one after the other.
-function targets.new(domain)
-	return setmetatable({ list = resolvers_for(domain), at = 1 }, mt)
+--- The targets of a domain, asked for one after the other. note: a function (text, ...) that is told what the DNS
+-- answers, or nil.
+function targets.new(domain, note)
+	return setmetatable({ list = resolvers_for(domain, note), at = 1, left = MAX_TARGETS }, mt)
 end
 
---- Later calls cb { address =, port =, direct_tls =, name =, from = } or cb(nil, why there are no more).
+--- Later calls cb { address =, port =, direct_tls =, name =, from =, priority =, tlsa = } or cb(nil, why there are no
+-- more, whether only because a name server did not answer). priority: two targets with the same are of equal rank.
+-- tlsa: an answer with the TLSA records of name and port (RFC 6698), if there are some, validated like all that led to
+-- them.
 function methods:next(cb)
 	local current = self.list[self.at]
-	if not current or self.is_cancelled then
-		return cb(nil, self.err or "there is no address to connect to")
+	if not current or self.left == 0 or self.is_cancelled then
+		return cb(nil, self.err or "there is no address to connect to", self.is_unanswered)
 	end
 	current.resolver:next(function (conn_type, ip, port, extra)
 		if self.is_cancelled then return end
 		if not conn_type then
 			self.err = ip or self.err
+			self.is_unanswered = self.is_unanswered or port
 			self.at = self.at + 1
 			return self:next(cb)
 		end
+		if is_own_listener(ip, port) then
+			self.err = ("%s port %d is this server itself"):format(ip, port)
+			return self:next(cb)
+		end
+		self.left = self.left - 1
 		local direct_tls = current.direct_tls
 		if direct_tls == nil then direct_tls = extra and extra.direct_tls or false end
-		cb { address = ip, port = port, direct_tls = direct_tls, name = extra and extra.target, from = current.from }
+		cb { address = ip, port = port, direct_tls = direct_tls, name = extra and extra.target, from = current.from,
+			priority = extra and extra.priority, tlsa = extra and extra.tlsa }
 	end)
 end
 

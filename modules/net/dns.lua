@@ -318,7 +318,35 @@ local function read_answer(raw, qname, qtype, qclass)
 	return answer
 end
 
+local DESCRIBED_MAX = 4
+
+--- One line on what came of a question, for people: "example.org A: 192.0.2.1 (validated by DNSSEC)".
+local function describe(name, qtype, answer, err)
+	local says
+	if not answer then
+		says = err or "no answer"
+	elseif answer.bogus then
+		says = "failed validation: " .. answer.bogus
+	elseif answer[1] then
+		local texts = {}
+		for i = 1, #answer <= DESCRIBED_MAX and #answer or DESCRIBED_MAX do
+			texts[i] = tostring(answer[i][s_lower(answer.type)])
+		end
+		says = t_concat(texts, ", ") .. (#answer > DESCRIBED_MAX and s_format(" and %d more", #answer - DESCRIBED_MAX) or "")
+	else
+		says = answer.rcode == 0 and "no such record" or answer.nxdomain and "no such name" or answer.status
+	end
+	return s_format("%s %s: %s%s", name, qtype, says, answer and answer.secure and " (validated by DNSSEC)" or "")
+end
+
+--- Has nobody answered? An answer that cannot be trusted is one.
+local function is_unanswered(answer)
+	return not answer or not answer.bogus and answer.rcode ~= errors.NoError and answer.rcode ~= errors.NXDomain
+end
+
 return {
+	describe = describe;
+	is_unanswered = is_unanswered;
 	types = types;
 	classes = classes;
 	errors = errors;

@@ -3,7 +3,8 @@
 -- All modules in net.resolvers give objects that are asked for one target after the other:
 --	resolver:next(function (conn_type, address, port, extra, more) ... end)
 -- The function is called once, at once or later: with a numeric address, or with nil and why (or nil) when there are no
--- (more) targets. more says that there may be another one. resolver:cancel() ends it; who waits is not called any more.
+-- (more) targets, and then whether that is so only because somebody did not answer. more says that there may be another
+-- one. resolver:cancel() ends it; who waits is not called any more.
 --
 -- Always true: both families are asked at the same time; when the one that does not come first has answered, the other
 -- has 50 ms more; families take turns; a name has at most 8 targets, however many its owner lists.
@@ -14,6 +15,8 @@
 --	is_allowed           function (address) -> may we connect there? (of util.address)
 --	secure               false: the name came from an answer that was not validated
 --	use_dane             look for TLSA records, too
+--	targets_max          no more than that many addresses, up to 8
+--	note                 function (text, ...) that is told what came of each question
 -- A target's extra is a copy of it with
 --	secure               everything that led to this address was validated
 --	target               the name, with its last dot; nil for an address
@@ -84,7 +87,7 @@ local function deliver(self)
 	while self._waiting[1] do
 		local is_over = next(self._lookups) == nil
 		if is_exhausted(self) and (is_over or self._left == 0) then
-			t_remove(self._waiting, 1)(nil, why_nothing(self))
+			t_remove(self._waiting, 1)(nil, why_nothing(self), self._is_unanswered)
 		elseif is_exhausted(self) or not may_start(self) then
 			return
 		else
@@ -147,6 +150,10 @@ end
 local function look_up(self, qtype, name, on_answer)
 	self._lookups[qtype] = adns.lookup(function (answer, err)
 		self._lookups[qtype] = nil
+		self._is_unanswered = self._is_unanswered or dns.is_unanswered(answer)
+		if self._extra and self._extra.note then
+			self._extra.note("%s", dns.describe(name, qtype, answer, err))
+		end
 		on_answer(answer, err)
 		check_tlsa(self)
 		deliver(self)
@@ -241,7 +248,8 @@ end
 local function new(hostname, port, conn_type, extra)
 	return setmetatable({
 		_name = hostname, _port = port, _conn_type = conn_type or "tcp", _extra = extra, _waiting = {}, _lookups = {},
-		_addresses = { [4] = {}, [6] = {} }, _secure = {}, _left = TARGETS_MAX,
+		_addresses = { [4] = {}, [6] = {} }, _secure = {},
+		_left = extra and extra.targets_max and extra.targets_max < TARGETS_MAX and extra.targets_max or TARGETS_MAX,
 		_is_trusted = not extra or extra.secure ~= false,
 	}, resolver_mt)
 end

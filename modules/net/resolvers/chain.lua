@@ -12,7 +12,7 @@ local function serve(self)
 	while self._waiting[1] and not self._is_busy do
 		local resolver = self._resolvers[self._at]
 		if not resolver then
-			t_remove(self._waiting, 1)(nil, self._error or "there are no more targets")
+			t_remove(self._waiting, 1)(nil, self._error or "there are no more targets", self._is_unanswered)
 		else
 			self._is_busy = true
 			resolver:next(function (conn_type, address, port, extra, more)
@@ -25,6 +25,7 @@ local function serve(self)
 					t_remove(self._waiting, 1)(conn_type, address, port, extra, more)
 				else
 					self._error = address or self._error -- the last one counts
+					self._is_unanswered = self._is_unanswered or port
 					self._at = self._at + 1
 				end
 				serve(self)

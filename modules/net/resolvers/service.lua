@@ -6,10 +6,11 @@
 --
 -- Always true: only when the DNS has no SRV records, or does not answer, is the domain itself tried (at default_port,
 -- if there is one: RFC 6120 3.2.2). An answer that says "no such service", that failed validation or that has nothing
--- but unusable records is an answer. At most 8 records are tried.
+-- but unusable records is an answer. At most 8 records are tried, and of several no more than 4 addresses each.
 --
 -- extra may say what it says for net.resolvers.basic, and default_port. A target's extra has these too:
 --	service, direct_tls   of the record; the default has the last of the services
+--	priority              of the record; the default has none
 --	secure, target        also of the SRV answer; target is the name the record gives
 local adns = require "prosody.net.adns"
 local basic = require "prosody.net.resolvers.basic"
@@ -82,10 +83,14 @@ end
 
 -- From answers to targets
 
-local function extra_of(self, service, secure)
+local function extra_of(self, service, secure, priority, n_records)
 	local extra = {}
 	for key, value in next, self._extra or {} do
 		extra[key] = value
+	end
+	extra.priority = priority
+	if n_records and n_records > 1 then -- so that a name with many addresses does not keep the others from their turn
+		extra.targets_max = n_records > 2 and 2 or 4
 	end
 	extra.service, extra.direct_tls = service, s_match(service, "^xmpps%-") ~= nil
 	extra.secure = secure and (not self._extra or self._extra.secure ~= false)
@@ -135,7 +140,7 @@ local function resolver_of_answers(self)
 		local resolvers = {}
 		for i, record in ipairs(order(records, TARGETS_MAX)) do
 			resolvers[i] = basic.new(record.target, record.port, self._conn_type,
-				extra_of(self, record.service, record.secure))
+				extra_of(self, record.service, record.secure, record.priority, #records))
 		end
 		return chain.new(resolvers)
 	elseif self._is_refused then
@@ -159,8 +164,16 @@ local function serve(self)
 		if self._targets then
 			self._targets:next(cb)
 		else
-			cb(nil, self._failure)
+			cb(nil, self._failure, self._is_unanswered)
 		end
+	end
+end
+
+-- Tells who wants to know what has come of a question.
+local function note(self, name, answer, err)
+	local tell = self._extra and self._extra.note
+	if tell then
+		tell("%s", dns.describe(name, "SRV", answer, err))
 	end
 end
 
@@ -168,6 +181,8 @@ local function look_up(self, i, name)
 	self._lookups[i] = adns.lookup(function (answer, err)
 		self._lookups[i] = nil
 		self._answers[i] = answer or false
+		self._is_unanswered = self._is_unanswered or dns.is_unanswered(answer)
+		note(self, name, answer, err)
 		if answer and answer.bogus then
 			self._bogus = answer.bogus
 		elseif not answer then
