@@ -192,6 +192,7 @@ local function succeed(session, data)
 	local ok, err = sessionmanager.make_authenticated(session, username, handler.role)
 	if not ok then return fail(session, "not-authorized", err) end
 	throttle:succeeded(session.ip, session.username .. "@" .. host)
+	session.log("info", "Authenticated as %s@%s by %s", session.username, host, handler.selected)
 	session.sasl_handler, session.sasl_offered, session.sasl_failures = nil, nil, nil
 	module:fire_event("authentication-success", { session = session })
 	local success = st.stanza("success", { xmlns = xmlns_sasl })

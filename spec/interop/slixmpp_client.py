@@ -28,6 +28,7 @@ class Person(slixmpp.ClientXMPP):
         self.add_event_handler("session_start", self._started)
         self.add_event_handler("failed_all_auth", lambda _: self._failed("authentication failed"))
         self.add_event_handler("connection_failed", lambda why: self._failed(why))
+        self.add_event_handler("ssl_invalid_chain", lambda why: self._failed(why))
         self.add_event_handler("message", lambda m: self.heard.put_nowait(("message", str(m["from"]), m["body"], m["type"])))
         self.add_event_handler("message_error", lambda m: self.heard.put_nowait(("error", str(m["from"]), m["body"], m["type"])))
         self.add_event_handler("presence_available", lambda p: self._presence("available", p))
@@ -95,6 +96,25 @@ async def login_wrong():
         print("refused:", why)
         return
     raise AssertionError("a wrong password was let in")
+
+
+async def distrusts(direct):
+    person = Person("romeo@localhost")
+    try:
+        await person.enters(direct)
+    except RuntimeError as why:
+        print("refused:", why)
+        assert "CERTIFICATE_VERIFY_FAILED" in str(why)
+        return
+    raise AssertionError("a strange certificate was trusted")
+
+
+async def distrust_starttls():
+    await distrusts(direct=False)
+
+
+async def distrust_direct():
+    await distrusts(direct=True)
 
 
 async def talk():
