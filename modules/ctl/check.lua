@@ -149,6 +149,19 @@ local function check_unsafe(report, config)
 	end
 end
 
+-- How names are looked up, tried out as far as that goes without asking anybody.
+local function check_names(report, config)
+	local settings = require "prosody.net.unbound_settings"
+	local wanted, err = settings.native(config.get("*", "unbound"))
+	local found, unbound = pcall(require, "couplet.unbound")
+	if wanted and found then
+		local resolver
+		resolver, err = unbound.new(wanted)
+		if resolver then resolver:close() end
+	end
+	if err then problem(report, "%s%s", place(config, "*", "unbound"), err) end
+end
+
 function areas.config(ctl, report)
 	local config, warnings = ctl:load_config()
 	for _, warning in ipairs(warnings) do problem(report, "%s", warning) end
@@ -173,6 +186,7 @@ function areas.config(ctl, report)
 	if not has_admin then
 		hint(report, "%s: admins is not set, so nobody may use the commands for admins", ctl.config_path)
 	end
+	check_names(report, config)
 	check_unsafe(report, config)
 end
 

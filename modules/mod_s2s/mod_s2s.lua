@@ -16,6 +16,9 @@
 --                                   proves the domain }, or a list of such; in place of what the DNS says
 -- @option s2s_allow_private_targets list, none: ranges ("10.0.0.0/8") and kinds ("private", "loopback",
 --                                   "link-local") of addresses that are connected to although only the DNS names them
+-- @option unbound                   table: how names are looked up: forward, resolvconf, hoststxt, trusted, trustfile,
+--                                   options (see docs/federation.md)
+-- @option dns_timeout               seconds, 10: that an answer of a name server may take
 -- @option disallow_s2s              boolean, false: a host that does not talk to other servers
 -- @option s2s_ssl                   table: as ssl (see core.certmanager), for streams between servers
 -- @option ssl                       table: see core.certmanager

@@ -10,6 +10,7 @@ local jid = require "prosody.util.jid"
 local local_addresses = require "prosody.util.net".local_addresses
 local portmanager = require "prosody.core.portmanager"
 local service = require "prosody.net.resolvers.service"
+local unbound_settings = require "prosody.net.unbound_settings"
 
 local DEFAULT_PORT, DEFAULT_DIRECT_PORT = 5269, 5270
 local MAX_TARGETS = 8
@@ -35,6 +36,9 @@ function targets.load()
 		allowed = address.checker()
 	end
 	is_allowed = allowed
+	module:get_option_number("dns_timeout", 10, 0.1, 60) -- for net.unbound; a bad one is told here
+	local ok, why = unbound_settings.check(module:get_option("unbound"))
+	if not ok then module:log("error", "No name can be looked up: %s", why) end
 end
 
 -- Our own listeners

@@ -336,7 +336,9 @@ local function describe(name, qtype, answer, err)
 	else
 		says = answer.rcode == 0 and "no such record" or answer.nxdomain and "no such name" or answer.status
 	end
-	return s_format("%s %s: %s%s", name, qtype, says, answer and answer.secure and " (validated by DNSSEC)" or "")
+	local trust = not answer and "" or answer.secure and " (validated by DNSSEC)"
+		or answer.is_unvalidated and " (the name servers leave out DNSSEC)" or ""
+	return s_format("%s %s: %s%s", name, qtype, says, trust)
 end
 
 --- Has nobody answered? An answer that cannot be trusted is one.

@@ -4,21 +4,24 @@
 -- is an answer, if only an error. The thread that resolves is started by the first turn that needs it: never before the
 -- server has gone to the background, since threads do not survive fork.
 --
+-- Without trust anchors of the admin's own, and without DANE, answers are validated if they can be: behind name servers
+-- that leave out what DNSSEC needs, as those of many home routers and containers do, lookups go on without validation,
+-- said once, and no answer is `secure` then. Every ten minutes it is tried again. With use_dane = true or trust anchors
+-- in the option, what cannot be validated is bogus.
+--
 -- @option dns_timeout  number, 10: seconds after which a lookup has failed (0.1 to 60)
--- @option unbound      table: how to resolve. resolvconf (true: ask the servers of /etc/resolv.conf; or its path),
---                      hoststxt (true: /etc/hosts; or its path), forward (addresses of the servers to ask), trusted
---                      (trust anchors) and trustfile (files of them; without either the keys of the root zone are
---                      trusted), options (name = value as in unbound.conf, a list for several values)
+-- @option unbound      table: how to resolve, see net.unbound_settings
+-- @option use_dane     boolean, false: validation must not be left out
 local config = require "prosody.core.configmanager"
 local dns = require "prosody.net.dns"
 local errors = require "prosody.util.error"
 local log = require "prosody.util.logger".init("dns")
 local native = require "couplet.native"
 local promise = require "prosody.util.promise"
-local ipairs, next, pairs, pcall, rawget, require, setmetatable, tostring, type =
-	ipairs, next, pairs, pcall, rawget, require, setmetatable, tostring, type
+local settings_of = require "prosody.net.unbound_settings"
+local ipairs, next, pcall, rawget, require, setmetatable, tostring, type =
+	ipairs, next, pcall, rawget, require, setmetatable, tostring, type
 local s_find, s_format = string.find, string.format
-local io_open, t_sort = io.open, table.sort
 local prosody = rawget(_G, "prosody")
 
 local _ENV = nil
@@ -26,12 +29,7 @@ local _ENV = nil
 local found, unbound = pcall(require, "couplet.unbound")
 
 local TIMEOUT_SECONDS, TIMEOUT_SECONDS_MIN, TIMEOUT_SECONDS_MAX = 10, 0.1, 60
--- Debian keeps the first up to date. The second are the two keys in use: https://data.iana.org/root-anchors/
-local ROOT_KEY_FILE = "/usr/share/dns/root.key"
-local ROOT_KEYS = {
-	". IN DS 20326 8 2 E06D44B80B8F1D39A95C0B0D7C65D08458E880409BBC683457104237C7F8EC8D",
-	". IN DS 38696 8 2 683D2D0ACB8C9B712A1948B27F741219298D0A450D612C483AF444A4C0FB2B16",
-}
+local UNVALIDATED_SECONDS = 600
 
 -- What a promise of an answer is rejected with.
 local rejections = {
@@ -39,63 +37,6 @@ local rejections = {
 	failure = { type = "wait", condition = "remote-server-timeout" };
 	invalid = { type = "modify", condition = "jid-malformed" };
 }
-
--- Settings
-
-local function is_readable(path)
-	local file = io_open(path)
-	if file then
-		file:close()
-	end
-	return file ~= nil
-end
-
--- true means the usual path, if there is such a file; false none.
-local function path_setting(value, usual)
-	if value == nil or value == true then
-		return is_readable(usual) and usual or nil
-	end
-	return value or nil
-end
-
--- { name = value or { value, ... } } as a list of pairs, in order of name.
-local function option_pairs(options)
-	local names, list = {}, {}
-	for name in pairs(options or {}) do
-		names[#names + 1] = name
-	end
-	t_sort(names)
-	for _, name in ipairs(names) do
-		local value = options[name]
-		for _, one in ipairs(type(value) == "table" and value or { value }) do
-			if type(one) == "boolean" then
-				one = one and "yes" or "no"
-			end
-			list[#list + 1] = { name, tostring(one) }
-		end
-	end
-	return list
-end
-
--- From the words of the configuration to those of couplet.unbound.
-local function native_settings(settings)
-	local trusted, trustfile = settings.trusted, settings.trustfile
-	if trusted == nil and trustfile == nil then
-		if is_readable(ROOT_KEY_FILE) then
-			trustfile = ROOT_KEY_FILE
-		else
-			trusted = ROOT_KEYS
-		end
-	end
-	return {
-		resolvconf = not settings.forward and path_setting(settings.resolvconf, "/etc/resolv.conf") or nil;
-		hosts = path_setting(settings.hoststxt, "/etc/hosts");
-		forward = settings.forward or nil;
-		trusted = trusted or nil;
-		trustfile = trustfile or nil;
-		options = option_pairs(settings.options);
-	}
-end
 
 local function timeout_of(seconds)
 	if type(seconds) ~= "number" or seconds ~= seconds then
@@ -139,16 +80,18 @@ local function forget(query)
 	end
 end
 
--- Some name servers, mostly of home routers and containers, leave out what DNSSEC needs. We cannot tell them from an
--- attacker, so it is the admin who decides. Said once.
-local function complain(self, bogus)
-	if self._has_complained or not s_find(bogus, "for trust anchor", 1, true) then
-		return
+-- Some name servers leave out what DNSSEC needs. We cannot tell them from an attacker.
+local function is_without_dnssec(answer)
+	return answer.bogus and s_find(answer.bogus, "for trust anchor", 1, true) ~= nil
+end
+
+-- Said once.
+local function complain(self, bogus, level, consequence)
+	if not self._has_complained then
+		self._has_complained = true
+		log(level, "The name servers leave out what DNSSEC needs, so their answers cannot be validated, and %s (%s). %s",
+			consequence, bogus, settings_of.mend)
 	end
-	self._has_complained = true
-	log("error", "Answers of the name servers cannot be validated, so none is believed (%s). Ask other servers " ..
-		"(unbound = { forward = \"ADDRESS\" }), the root servers (unbound = { resolvconf = false }), or go without " ..
-		"validation (unbound = { trusted = {} })", bogus)
 end
 
 -- In a turn of its own: who is answered may wait, raise, ask again or close the resolver.
@@ -161,7 +104,7 @@ local function finish(query, answer, err, kind)
 		log("debug", "%s %s: %s", query.name, query.type, err)
 	elseif answer.bogus then
 		log("debug", "%s %s is bogus: %s", query.name, answer.type, answer.bogus)
-		complain(query.resolver, answer.bogus)
+		if is_without_dnssec(answer) then complain(query.resolver, answer.bogus, "error", "none is believed") end
 	else
 		log("debug", "%s %s: %s, %d records, %s", query.name, answer.type, answer.status, answer.n,
 			answer.secure and "secure" or "insecure")
@@ -190,13 +133,33 @@ local function give_up(context, err)
 	end
 end
 
+-- From now on answers are not validated, for a while. The question is asked again.
+local function go_without_validation(query, bogus)
+	local self, context = query.resolver, query.context
+	complain(self, bogus, "warn", "are taken as they are")
+	if self._context == context then
+		self._context, self._is_unvalidated = nil, true
+		self._retry = native.timer(UNVALIDATED_SECONDS, function ()
+			self._retry, self._is_unvalidated = nil, false
+			self:_replace_context()
+		end)
+	end
+	query.context, context.queries[query.id] = nil, nil
+	retire(context)
+	self:_ask(query)
+end
+
 local function read_answers(context)
 	local ok, err = context.handle:process()
 	local id, raw, failure = context.handle:take()
 	while id do
 		local query = context.queries[id]
-		if raw then
-			finish(query, dns.read_answer(raw, query.name, query.type, query.class))
+		local answer = raw and dns.read_answer(raw, query.name, query.type, query.class)
+		if answer and context.may_go_without and is_without_dnssec(answer) then
+			go_without_validation(query, answer.bogus)
+		elseif answer then
+			answer.is_unvalidated = context.is_unvalidated
+			finish(query, answer)
 		else
 			finish(query, nil, failure, "failure")
 		end
@@ -216,12 +179,24 @@ local function open_context(self)
 	elseif not found then
 		return nil, "this server was built without libunbound"
 	end
-	local settings = self._settings or config.get("*", "unbound")
-	local handle, err = unbound.new(native_settings(type(settings) == "table" and settings or {}))
+	local wanted = self._settings
+	if wanted == nil then
+		wanted = config.get("*", "unbound")
+	end
+	local may_go_without = settings_of.may_go_without_validation(wanted)
+	local settings, err = settings_of.native(wanted, may_go_without and self._is_unvalidated)
+	local handle
+	if settings then
+		handle, err = unbound.new(settings)
+	end
 	if not handle then
 		return nil, err
 	end
-	local context = { resolver = self, handle = handle, queries = {} }
+	local context = {
+		resolver = self, handle = handle, queries = {},
+		is_unvalidated = may_go_without and self._is_unvalidated,
+		may_go_without = may_go_without and not self._is_unvalidated,
+	}
 	context.watch = native.watch(handle:fd(), function () read_answers(context) end)
 	self._context, self._contexts[context] = context, true
 	return context
@@ -271,7 +246,14 @@ function methods:lookup(callback, name, qtype, qclass)
 	if not query.name or not query.type or not query.class then
 		query.name = query.name or tostring(name)
 		finish(query, nil, s_format("cannot be asked for: %s %s", query.name, tostring(qtype or "A")), "invalid")
-	elseif self._context and not self._starting then
+	else
+		self:_ask(query)
+	end
+	return query
+end
+
+function methods:_ask(query)
+	if self._context and not self._starting then
 		submit(query, self._context)
 	elseif self._starting then
 		self._starting[#self._starting + 1] = query
@@ -279,7 +261,6 @@ function methods:lookup(callback, name, qtype, qclass)
 		self._starting = { query }
 		native.defer(function () start(self) end)
 	end
-	return query
 end
 
 --- The same as a promise of the answer; rejected with an error of util.error.
@@ -307,18 +288,33 @@ function methods:cancel(query, call_it, reason)
 	end
 end
 
---- Forgets all that was learnt. Lookups in progress go on.
-function methods:purge()
+-- The next lookup makes a context anew. Lookups in progress go on.
+function methods:_replace_context()
 	local context = self._context
-	self._context, self._has_complained = nil, false
+	self._context = nil
 	if context then
 		retire(context)
 	end
 end
 
+local function stop_retry(self)
+	if self._retry then
+		self._retry:stop()
+		self._retry = nil
+	end
+end
+
+--- Forgets all that was learnt. Lookups in progress go on.
+function methods:purge()
+	stop_retry(self)
+	self._has_complained, self._is_unvalidated = false, false
+	self:_replace_context()
+end
+
 --- Ends the resolver. Nobody who waits is answered any more.
 function methods:close()
 	self._is_closed, self._context = true, nil
+	stop_retry(self)
 	for _, query in ipairs(self._starting or {}) do
 		self:cancel(query)
 	end

@@ -69,6 +69,22 @@ describe("coupletctl check", function ()
 		finds("romeo", 2, 'admins = { "romeo" }\nVirtualHost "capulet.example"')
 	end)
 
+	it("finds what is wrong with how names are looked up", function ()
+		for wanted, what in pairs {
+			['{ forward = "ns.example" }'] = "forward must be the address of a name server",
+			['{ servers = "192.0.2.1" }'] = 'there is no "servers"; there are forward,',
+			['{ trusted = "nonsense" }'] = "trust anchor nonsense",
+			['{ options = { ["no-such"] = 1 } }'] = "option no-such",
+			['{ hoststxt = "none.txt" }'] = "No such file",
+			['true'] = "unbound must be a table",
+		} do
+			finds(what, 2, "unbound = " .. wanted .. '\nVirtualHost "capulet.example"\n')
+			place:remove()
+		end
+		local _, code = check 'unbound = { forward = { "192.0.2.1", "2001:db8::1@5353" } }\nVirtualHost "capulet.example"\n'
+		assert.equal(0, code)
+	end)
+
 	it("finds certificates that are not there", function ()
 		finds("cannot be found", 2, 'ssl = { certificate = "x.crt"; key = "x.key" }\nVirtualHost "capulet.example"')
 	end)

@@ -155,15 +155,79 @@ describe("The DNS:", function ()
 			assert.matches("%a", ask("host.broken").bogus)
 		end)
 
-		it("by default trusts the keys of the real root, for which ours is a fake", function ()
-			resolver:close()
-			local settings = name_server:settings()
-			settings.trusted = nil
-			resolver = unbound.new(settings)
-			assert.matches("%a", ask("xmpp.secure").bogus)
+		it("by default trusts the keys of the real root", function ()
+			local settings = require "net.unbound_settings".native {}
+			local text = table.concat(settings.trusted or {}) .. (settings.trustfile or "")
+			assert.matches(settings.trustfile and "^/usr/share/dns/root.key$" or "IN DS 20326 .* IN DS 38696 ", text)
 		end)
 
-		it("believes nothing behind a server that knows no DNSSEC, and says once what to do", function ()
+		describe("behind a server that knows no DNSSEC", function ()
+			local settings
+
+			before_each(function ()
+				resolver:close()
+				name_server.relay.strips = true
+				settings = name_server:settings()
+				settings.trusted = nil
+				resolver = unbound.new(settings)
+			end)
+			after_each(function () name_server.relay.strips = nil end)
+
+			it("goes on without validation when nobody relies on it, and says so once", function ()
+				for _, name in ipairs { "xmpp.secure", "four.secure" } do
+					local answer = ask(name)
+					assert.equal(1, answer.n)
+					assert.is_false(answer.secure)
+					assert.is_false(answer.bogus)
+					assert.is_true(answer.is_unvalidated)
+					assert.matches("leave out DNSSEC", require "net.dns".describe(name, "A", answer))
+				end
+				local n = 0
+				for _, entry in ipairs(world.logged) do
+					if entry.level == "warn" then n = n + 1 end
+				end
+				assert.equal(1, n)
+				assert.truthy(world.log_has("warn", "unbound = { forward = \"ADDRESS\" }"))
+				assert.is_false(world.log_has("error", "name servers"))
+			end)
+
+			it("answers all who ask at the same time", function ()
+				local came = 0
+				for _ = 1, 20 do
+					resolver:lookup(function (answer) came = came + (answer and answer.n or 0) end, "xmpp.secure")
+					resolver:lookup(function (answer) came = came + (answer and answer.n or 0) end, "four.secure")
+				end
+				world.run(function () return came == 40 end)
+			end)
+
+			it("tries again later whether answers can be validated", function ()
+				local function n_asked_for_keys()
+					local n = 0
+					for _, name in ipairs(name_server.relay.asked) do
+						if name == "." then n = n + 1 end
+					end
+					return n
+				end
+				assert.is_true(ask("xmpp.secure").is_unvalidated)
+				local before = n_asked_for_keys()
+				world.advance(599)
+				assert.is_true(ask("six.secure", "AAAA").is_unvalidated)
+				assert.equal(before, n_asked_for_keys())
+				world.advance(2)
+				assert.is_true(ask("xmpp.secure").is_unvalidated) -- ours is not the real root
+				assert.is_true(n_asked_for_keys() > before)
+			end)
+
+			it("believes nothing when DANE relies on it", function ()
+				world.configure "use_dane = true"
+				resolver:close()
+				resolver = unbound.new(settings)
+				assert.matches("for trust anchor", ask("xmpp.secure").bogus)
+				assert.truthy(world.log_has("error", "none is believed"))
+			end)
+		end)
+
+		it("believes nothing behind such a server when told whom to trust, and says once what to do", function ()
 			name_server.relay.strips = true
 			finally(function () name_server.relay.strips = nil end)
 			for _, name in ipairs { "xmpp.secure", "four.secure", "host.plain" } do
@@ -389,7 +453,11 @@ describe("The DNS:", function ()
 					{ { options = { ["no-such-option"] = "x" } }, "option no%-such%-option" },
 					{ { trusted = { "nonsense" } }, "trust anchor nonsense" },
 					{ { trustfile = "/nonexistent" }, "/nonexistent: No such file" },
-					{ { forward = { "nobody" } }, "name server nobody" },
+					{ { forward = { "nobody" } }, "forward must be the address of a name server" },
+					{ { forward = "192.0.2.1:53" }, "forward must be the address of a name server" },
+					{ { forwards = "192.0.2.1" }, "there is no \"forwards\"; there are forward, hoststxt" },
+					{ { resolvconf = 1 }, "resolvconf must be true, false or the path of a file" },
+					{ { options = { "verbosity: 1" } }, "options must be a table such as" },
 					{ { resolvconf = "/nonexistent", forward = false }, "/nonexistent: No such file" },
 					{ { hoststxt = "/nonexistent" }, "/nonexistent: No such file" },
 				} do
