@@ -34,7 +34,9 @@ struct sni_entry {
 	char name[];
 };
 
-static const char default_ciphers[] = "ECDHE+AESGCM:ECDHE+CHACHA20"; /* TLS 1.2; those of 1.3 are all good */
+/* 128 bits first: what RFC 8446 9.1 asks everybody to have, the fastest, and 200 bytes less for an idle session. */
+static const char default_ciphers[] = "ECDHE+AESGCM+AES128:ECDHE+CHACHA20:ECDHE+AESGCM"; /* TLS 1.2 */
+static const char ciphersuites[] = "TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_256_GCM_SHA384"; /* 1.3 */
 static const char default_curves[] = "X25519:P-256:P-384";
 
 static const char *ssl_reason(void)
@@ -130,7 +132,7 @@ static int set_protocols(SSL_CTX *ssl, const struct tls_config *config, struct e
 	const char *curves = config->curves != NULL ? config->curves : default_curves;
 	if (SSL_CTX_set_min_proto_version(ssl, lowest) != 1)
 		return error_set(error_r, "TLS: OpenSSL was built without the protocol asked for: %s", ssl_reason());
-	if (SSL_CTX_set_cipher_list(ssl, ciphers) != 1)
+	if (SSL_CTX_set_ciphersuites(ssl, ciphersuites) != 1 || SSL_CTX_set_cipher_list(ssl, ciphers) != 1)
 		return error_set(error_r, "TLS: no usable cipher in \"%s\": %s", ciphers, ssl_reason());
 	if (SSL_CTX_set1_curves_list(ssl, curves) != 1)
 		return error_set(error_r, "TLS: unknown curve in \"%s\": %s", curves, ssl_reason());
