@@ -56,7 +56,11 @@ void l_push_dispatch(lua_State *L, struct dispatch *dispatch);
 void l_push_session_event(lua_State *L, struct session_event *event);
 struct tls_context *l_check_tls_context(lua_State *L, int index);
 struct conn *l_check_conn(lua_State *L, int index); /* NULL: it has ended; raises when it is none */
-int l_conn_send_file(lua_State *L);                 /* lua_http.c: a method of conns */
+int l_conn_send_file(lua_State *L);                 /* lua_http_file.c: a method of conns */
+/* What comes on a conn of a Lua listener goes to intake, with the memory of the userdata at owner_index (kept), until
+ * conn:setlistener; onincoming is called without data, or with "full" when intake gave false. */
+typedef bool intake_fn(void *ctx, struct slice bytes);
+void l_set_intake(lua_State *L, int conn_index, int owner_index, intake_fn *intake);
 
 /* ---- registration into the native table, which is on top of the stack ---- */
 void l_add_events(lua_State *L);

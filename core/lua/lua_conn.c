@@ -22,7 +22,11 @@ struct lua_conn {
 	struct conn *conn;          /* NULL for a session's conn, and after its end */
 	struct session_id session;  /* for a session's conn */
 	bool is_of_session;
+	bool is_failing;            /* onfailed runs */
+	unsigned n_waiting;         /* callbacks that wait; the registry keeps the handle for them */
 	int self_ref;               /* keeps the handle while the conn lives; LUA_NOREF */
+	intake_fn *intake;          /* where input goes, NULL: to onincoming; user value 2 is what owns intake_ctx */
+	void *intake_ctx;
 };
 
 enum listener_kind { LISTENER_LUA, LISTENER_C2S, LISTENER_S2S };
@@ -60,6 +64,33 @@ static struct conn *l_conn(lua_State *L) { return l_check_conn(L, 1); } /* NULL 
 
 /* ---- callbacks of Lua listeners: user value 1 of the handle is the callbacks table ---- */
 
+static void call_back(struct lua_conn *handle, const char *name, const struct slice *data, const char *reason);
+
+/* A callback has died: of an error, or ended by the watchdog. What it left undone, onfailed may put right; when that
+ * dies too, nobody looks after the connection. */
+static void call_failed(struct lua_conn *handle)
+{
+	if (handle->is_failing) {
+		if (handle->conn != NULL)
+			conn_close(handle->conn, "its owner has failed");
+		return;
+	}
+	handle->is_failing = true;
+	call_back(handle, "onfailed", NULL, NULL);
+	handle->is_failing = false;
+}
+
+static void on_waited(void *ctx, enum bus_result answer)
+{
+	struct lua_conn *handle = ctx;
+	if (answer == BUS_FAILED)
+		call_failed(handle);
+	if (--handle->n_waiting > 0)
+		return;
+	lua_pushnil(handle->core->L);
+	lua_rawsetp(handle->core->L, LUA_REGISTRYINDEX, handle);
+}
+
 static void call_back(struct lua_conn *handle, const char *name, const struct slice *data, const char *reason)
 {
 	struct lua_core *core = handle->core;
@@ -81,11 +112,29 @@ static void call_back(struct lua_conn *handle, const char *name, const struct sl
 			lua_pushstring(L, reason), n++;
 		result = barrier_run(core, thread, n);
 	}
-	if (result != BARRIER_WAITS)
-		barrier_end(core, thread);
+	if (result == BARRIER_WAITS) {
+		thread->go_on = on_waited;
+		thread->go_on_ctx = handle;
+		if (handle->n_waiting++ == 0) {
+			lua_rawgeti(core->L, LUA_REGISTRYINDEX, handle->self_ref);
+			lua_rawsetp(core->L, LUA_REGISTRYINDEX, handle);
+		}
+		return;
+	}
+	barrier_end(core, thread);
+	if (result == BARRIER_FAILED)
+		call_failed(handle);
 }
 
-static void on_data(void *ctx, struct slice bytes) { call_back(ctx, "onincoming", &bytes, NULL); }
+static void on_data(void *ctx, struct slice bytes)
+{
+	struct lua_conn *handle = ctx;
+	if (handle->intake == NULL)
+		call_back(handle, "onincoming", &bytes, NULL);
+	else
+		call_back(handle, "onincoming", NULL, handle->intake(handle->intake_ctx, bytes) ? NULL : "full");
+}
+
 static void on_opened(void *ctx) { call_back(ctx, "onconnect", NULL, NULL); }
 static void on_secured(void *ctx) { call_back(ctx, "onstatus", NULL, "ssl-handshake-complete"); }
 static void on_drained(void *ctx) { call_back(ctx, "ondrain", NULL, NULL); }
@@ -110,7 +159,7 @@ static const struct conn_handler lua_handler = {
 static struct lua_conn *adopt(struct lua_core *core, struct conn *conn)
 {
 	lua_State *L = core->L;
-	struct lua_conn *handle = lua_newuserdatauv(L, sizeof(*handle), 1);
+	struct lua_conn *handle = lua_newuserdatauv(L, sizeof(*handle), 2);
 	*handle = (struct lua_conn){ .core = core, .conn = conn };
 	luaL_setmetatable(L, CONN_TYPE);
 	lua_insert(L, -2);
@@ -237,7 +286,7 @@ static int l_connect(lua_State *L)
 	const char *address = luaL_checkstring(L, 1);
 	lua_Integer port = luaL_checkinteger(L, 2);
 	luaL_checktype(L, 3, LUA_TTABLE);
-	struct lua_conn *handle = lua_newuserdatauv(L, sizeof(*handle), 1);
+	struct lua_conn *handle = lua_newuserdatauv(L, sizeof(*handle), 2);
 	*handle = (struct lua_conn){ .core = core, .self_ref = LUA_NOREF };
 	luaL_setmetatable(L, CONN_TYPE);
 	lua_pushvalue(L, 3);
@@ -328,7 +377,20 @@ static int l_setlistener(lua_State *L)
 	luaL_argcheck(L, !handle->is_of_session, 1, "this connection belongs to a native stream");
 	lua_settop(L, 2);
 	lua_setiuservalue(L, 1, 1);
+	handle->intake = NULL;
+	lua_pushnil(L);
+	lua_setiuservalue(L, 1, 2);
 	return 0;
+}
+
+void l_set_intake(lua_State *L, int conn_index, int owner_index, intake_fn *intake)
+{
+	struct lua_conn *handle = luaL_checkudata(L, conn_index, CONN_TYPE);
+	luaL_argcheck(L, !handle->is_of_session, conn_index, "this connection belongs to a native stream");
+	lua_pushvalue(L, owner_index);
+	lua_setiuservalue(L, conn_index, 2);
+	handle->intake = intake;
+	handle->intake_ctx = lua_touserdata(L, owner_index);
 }
 
 /* conn:starttls(context[, name]): name is the server's, on a stream that we opened. */

@@ -28,6 +28,11 @@ module:provides("http", { name = "test"; route = {
 	["GET /promise"] = function() return promise.resolve("promised") end;
 	["GET /broken-promise"] = function() return promise.reject("oh") end;
 	["GET /mistake"] = function() error "a mistake in a module" end;
+	["GET /greed"] = function() local all = {} while true do all[#all + 1] = ("x"):rep(1 << 20) .. #all end end;
+	["GET /late-greed"] = function()
+		async.sleep(0.05)
+		local all = {} while true do all[#all + 1] = ("x"):rep(1 << 20) .. #all end
+	end;
 	["GET /split"] = function(event) event.response.headers.location = "/\r\nSet-Cookie: x=y" return 302 end;
 	["GET /chunks"] = function(event)
 		local response = event.response
@@ -89,7 +94,8 @@ describe("The web server", function()
 			hosts = { localhost = "", ["montague.example"] = [[http_host = "web.montague.example"
 				http_external_url = "https://chat.example/x/"]] },
 		}
-		for _, text in ipairs { "a mistake in a module", "cannot be sent", "promised answer", "could not be stored" } do
+		for _, text in ipairs { "a mistake in a module", "cannot be sent", "promised answer", "could not be stored",
+			"interrupted" } do
 			server:expects_error(text)
 		end
 	end)
@@ -100,6 +106,16 @@ describe("The web server", function()
 	after_each(function() server:forget_clients() end)
 
 	local function get(path, headers, options) return http.get(server, path, headers, options) end
+
+	for _, path in ipairs { "/test/greed", "/test/late-greed", "/test/mistake" } do
+		it("answers 500 for a handler that is ended, and goes on: " .. path, function()
+			local conn = http.connect(server)
+			conn:sends("GET " .. path .. " HTTP/1.1\r\nHost: localhost\r\n\r\n")
+			assert.equal(500, conn:response().status)
+			conn:sends "GET /test/text HTTP/1.1\r\nHost: localhost\r\n\r\n"
+			assert.equal("hello", conn:response().body)
+		end)
+	end
 
 	describe("asks modules", function()
 		for path, expected in pairs {

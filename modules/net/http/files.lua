@@ -7,7 +7,6 @@ local log = require "prosody.util.logger".init("http.files")
 local wire = require "net.http.wire"
 
 local assert, io_open, ipairs, pairs, tonumber, type = assert, io.open, ipairs, pairs, tonumber, type
-local os_date = os.date
 local s_find, s_gmatch, s_lower, s_match, s_sub = string.find, string.gmatch, string.lower, string.match, string.sub
 
 local _M = {}
@@ -42,17 +41,19 @@ function _M.read_types(path)
 	return types
 end
 
-local function type_of(name, types)
-	local extension = s_match(name, "%.([^./]+)$")
-	local found = extension and types[s_lower(extension)] or "application/octet-stream"
-	if s_find(found, "^text/") or found == "image/svg+xml" then
-		found = found .. "; charset=utf-8"
+-- Extension -> what is said of it, with the charset that text has here.
+local function with_charsets(types)
+	local said = {}
+	for extension, name in pairs(types) do
+		local is_text = s_find(name, "^text/") or name == "image/svg+xml"
+		said[extension] = is_text and name .. "; charset=utf-8" or name
 	end
-	return found
+	return said
 end
 
-local function http_date(time)
-	return os_date("!%a, %d %b %Y %H:%M:%S GMT", time)
+local function type_of(name, types)
+	local extension = s_match(name, "%.([^./]+)$")
+	return extension and (types[extension] or types[s_lower(extension)]) or "application/octet-stream"
 end
 
 local months = { Jan = 1, Feb = 2, Mar = 3, Apr = 4, May = 5, Jun = 6, Jul = 7, Aug = 8, Sep = 9, Oct = 10, Nov = 11,
@@ -101,7 +102,7 @@ local function failed_condition(headers, tag, mtime)
 	if headers.if_none_match then
 		return names_tag(headers.if_none_match, tag) and 304 or nil
 	end
-	local time = _M.parse_date(headers.if_modified_since)
+	local time = headers.if_modified_since and _M.parse_date(headers.if_modified_since)
 	return time and mtime <= time and 304 or nil
 end
 
@@ -140,11 +141,15 @@ end
 
 local function send(event, file, facts, name, types)
 	local request, response = event.request, event.response
-	local headers = response.headers
 	local tag = "\"" .. facts.tag .. "\""
-	headers.etag, headers.last_modified = tag, http_date(facts.mtime)
-	headers.accept_ranges = "bytes"
-	headers.x_content_type_options = "nosniff"
+	local headers = {
+		etag = tag, last_modified = wire.date(facts.mtime), accept_ranges = "bytes",
+		content_type = type_of(name, types), x_content_type_options = "nosniff",
+	}
+	for header, value in pairs(response.headers) do -- what a module has said before stays
+		headers[header] = value
+	end
+	response.headers = headers
 	local status = failed_condition(request.headers, tag, facts.mtime)
 	if status then
 		file:close()
@@ -162,7 +167,6 @@ local function send(event, file, facts, name, types)
 		response.status_code = 206
 		headers.content_range = ("bytes %d-%d/%d"):format(offset, offset + count - 1, facts.size)
 	end
-	headers.content_type = headers.content_type or type_of(name, types)
 	response:send_file(file, offset or 0, count or facts.size)
 	return true
 end
@@ -205,7 +209,7 @@ function _M.serve(options)
 		options = { path = options }
 	end
 	local root = assert(options.path, "net.http.files.serve needs a path")
-	local types = options.mime_map or common_types
+	local types = with_charsets(options.mime_map or common_types)
 	local index_files = options.directory_index == false and {} or options.index_files or { "index.html", "index.htm" }
 	local directory, name = s_match(root, "^(.*)/([^/]+)$")
 	return function (event, path)

@@ -3,7 +3,7 @@
 -- Always true: handlers run by priority; of the same priority the whole name goes before a wildcard, a longer wildcard
 -- before a shorter one, and then the one added first. Looking up a name costs the number of different lengths of
 -- wildcards, whatever a peer sends.
-local ipairs, next, pairs, type = ipairs, next, pairs, type
+local ipairs, next, pairs = ipairs, next, pairs
 local s_byte, s_sub = string.byte, string.sub
 local t_insert, t_move, t_remove, t_sort = table.insert, table.move, table.remove, table.sort
 
@@ -93,9 +93,9 @@ local function new()
 		return found
 	end
 
-	local function fire(name, data)
-		for _, entry in ipairs(find(name) or {}) do
-			local result = entry.handler(data)
+	local function call(entries, data)
+		for i = 1, #entries do
+			local result = entries[i].handler(data)
 			if result ~= nil then
 				return result
 			end
@@ -103,11 +103,11 @@ local function new()
 		return nil
 	end
 
+	local function fire(name, data)
+		return call(find(name) or {}, data)
+	end
+
 	local function fire_event(name, data)
-		local chain = wrappers[name] or wrappers[false]
-		if not chain then
-			return fire(name, data)
-		end
 		local all = {}
 		for _, key in ipairs { false, name } do
 			for _, wrapper in ipairs(wrappers[key] or {}) do
@@ -123,6 +123,14 @@ local function new()
 			end
 		end
 		return step(1)(name, data)
+	end
+
+	--- fire_event(name, data), when find(name) has given the entries already.
+	local function fire_found(name, entries, data)
+		if next(wrappers) then
+			return fire_event(name, data)
+		end
+		return call(entries, data)
 	end
 
 	local function add_wrapper(name, wrapper)
@@ -152,16 +160,7 @@ local function new()
 		remove_handlers = function (handlers) each(remove_handler, handlers) end,
 		add_wrapper = add_wrapper, remove_wrapper = remove_wrapper,
 		wrappers = { add_handler = add_wrapper, remove_handler = remove_wrapper },
-		fire_event = fire_event, find = find,
-		--- Does a handler hear of the name that `is_so` says yes to?
-		any = function (name, is_so)
-			for _, entry in ipairs(find(name) or {}) do
-				if type(is_so) ~= "function" or is_so(entry.handler) then
-					return true
-				end
-			end
-			return false
-		end,
+		fire_event = fire_event, find = find, fire_found = fire_found,
 	}
 end
 

@@ -13,8 +13,9 @@ local function said(text, limits, cut)
 				body = (body or "") .. a
 			elseif kind ~= "more" then
 				if body then words[#words + 1] = "body " .. body; body = nil end
-				words[#words + 1] = kind == "head" and a.method .. " " .. a.path
+				words[#words + 1] = (kind == "head" or kind == "request") and a.method .. " " .. a.path
 					or kind == "failed" and "failed " .. a or kind
+				if kind == "request" then words[#words + 1] = "end" end -- one without a body comes whole
 				if kind == "failed" then return "failed", b end
 			end
 			if kind == "more" then return end
@@ -33,7 +34,7 @@ local function head(text)
 	local reader = wire.reader()
 	reader:push(text)
 	local kind, request, why = reader:next()
-	return kind == "head" and request or nil, request, why
+	return (kind == "head" or kind == "request") and request or nil, request, why
 end
 
 local get = "GET / HTTP/1.1\r\nHost: h\r\n\r\n"
@@ -248,8 +249,7 @@ describe("A body", function()
 	it("leaves what follows for whoever speaks next", function()
 		local reader = wire.reader()
 		reader:push(get .. "\1\2\3")
-		reader:next()
-		assert.equal("end", (reader:next()))
+		assert.equal("request", (reader:next()))
 		assert.is_true(reader:has_rest())
 		assert.equal("\1\2\3", reader:rest())
 	end)
@@ -262,20 +262,47 @@ describe("A body", function()
 end)
 
 describe("The head of a response", function()
+	-- Without its Date, which every head has.
+	local function head_of(...)
+		local bytes, err = wire.head(...)
+		return bytes and bytes:gsub("Date: %a%a%a, %d%d %a%a%a %d%d%d%d %d%d:%d%d:%d%d GMT\r\n", ""), err
+	end
+
 	it("names headers as they are known", function()
 		assert.equal("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\n",
-			wire.response_head("200 OK", { content_type = "text/plain" }))
+			head_of("200 OK", { content_type = "text/plain" }))
 		assert.equal("HTTP/1.1 204 No Content\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\n\r\n",
-			wire.response_head("204 No Content", { set_cookie = { "a=1", "b=2" } }))
-		assert.equal("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", wire.response_head("200 OK", { ["content-length"] = 5 }))
+			head_of("204 No Content", { set_cookie = { "a=1", "b=2" } }))
+		assert.equal("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", head_of("200 OK", { ["content-length"] = 5 }))
+	end)
+
+	it("says once how long the body is and whether the connection stays", function()
+		assert.equal("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 7\r\n\r\n",
+			head_of("200 OK", { content_length = 5, Connection = "keep-alive" }, 7, "close"))
+	end)
+
+	it("has the date, which a module may set", function()
+		assert.equal("HTTP/1.1 200 OK\r\nDate: then\r\n\r\n", wire.head("200 OK", { date = "then" }))
+		assert.equal(os.date("!%a, %d %b %Y %H:%M:%S GMT", 784111777), wire.date(784111777))
+		assert.equal("Sun, 06 Nov 1994 08:49:37 GMT", wire.date(784111777)) -- RFC 9110 5.6.7
+		local second = wire.date()
+		assert.truthy(wire.head("200 OK", {}):find("Date: " .. second, 1, true) or second ~= wire.date())
+	end)
+
+	it("may be long", function()
+		local long = ("x"):rep(3000)
+		assert.equal("HTTP/1.1 200 OK\r\nLocation: " .. long .. "\r\n\r\n", head_of("200 OK", { location = long }))
 	end)
 
 	it("cannot be split", function()
 		for _, headers in ipairs { { location = "/\r\nSet-Cookie: x=y" }, { ["a\r\nb"] = "x" }, { ["a b"] = "x" },
 			{ [""] = "x" }, { x = "a\0b" }, { x = { "a\nb" } }, { x = true }, { [1] = "x" } } do
-			assert.has_error(function() wire.response_head("200 OK", headers) end)
+			local bytes, err = wire.head("200 OK", headers)
+			assert.is_nil(bytes)
+			assert.truthy(err:find "header")
 		end
-		assert.has_error(function() wire.response_head("200 OK\r\nX: y", {}) end)
+		assert.has_error(function() wire.head("200 OK\r\nX: y", {}) end)
+		assert.has_error(function() wire.head("200 OK", {}, 0, "close\r\nX: y") end)
 	end)
 end)
 

@@ -34,13 +34,10 @@ _M.options = options
 local states = {} -- conn -> state
 local process
 
+-- In the phases "head", "idle" and "body" the timer matters; while a handler works ("busy") it may run out unheard.
 local function arm(state, phase, seconds)
 	state.phase = phase
-	if seconds then
-		state.timer:restart(seconds)
-	else
-		state.timer:stop()
-	end
+	state.timer:restart(seconds)
 end
 
 local function drop_body(state)
@@ -61,7 +58,7 @@ local function refuse(state, status, reason)
 	drop_body(state)
 	if not (response and response.has_begun) then
 		local is_head_request = state.request and state.request.method == "HEAD"
-		state.conn:write(responses.refusal(status, reason, is_head_request))
+		responses.send_refusal(state.conn, status, reason, is_head_request)
 	end
 	state.is_closed = true
 	state.timer:stop()
@@ -93,23 +90,38 @@ local function begin_streaming(state, request, response)
 	end
 end
 
-local function begin_request(state, request)
+-- What the connection and, if there is one, the proxy say of who asks.
+local function add_facts(state, request)
 	local conn = state.conn
-	state.n_requests = state.n_requests + 1
-	state.request, state.is_reading = request, true
-	state.parts, state.n_parts, state.sink = nil, 0, nil
-	state.body_bytes, state.mark_bytes = 0, 0
-	request.conn, request.ip, request.secure = conn, conn:ip(), conn:ssl()
+	request.conn, request.ip, request.secure = conn, state.ip, state.secure
 	if options.peer_facts then
 		request.ip, request.secure = options.peer_facts(request, state)
 	end
+end
+
+local function begin_request(state, request)
+	state.n_requests = state.n_requests + 1
+	state.request = request
+	add_facts(state, request)
 	local response = new_response(state, request, state.n_requests < options.requests_max)
 	state.response = response
+	return response
+end
+
+-- A request without a body, which is most of them.
+local function whole_request(state, request)
+	local response = begin_request(state, request)
+	request.body = ""
+	state.phase = "busy"
+	log("debug", "%s %s", request.method, request.path)
+	handle(request, response)
+end
+
+local function begin_body(state, request)
+	local response = begin_request(state, request)
+	state.is_reading, state.parts, state.n_parts, state.sink = true, nil, 0, nil
+	state.body_bytes, state.mark_bytes = 0, 0
 	local length = request.content_length or 0
-	local has_body = request.is_chunked or length > 0
-	if not has_body then
-		return
-	end
 	local encoding = request.headers.content_encoding
 	if encoding and s_lower(encoding) ~= "identity" then -- nothing here unpacks what might be a bomb
 		return refuse(state, 415, "Bodies must not be compressed")
@@ -130,7 +142,7 @@ local function begin_request(state, request)
 		end
 	end
 	if request.expects_continue and not state.reader:has_rest() then
-		conn:write("HTTP/1.1 100 Continue\r\n\r\n")
+		state.conn:write("HTTP/1.1 100 Continue\r\n\r\n")
 	end
 	arm(state, "body", options.body_seconds)
 end
@@ -151,7 +163,7 @@ local function end_request(state)
 	if response.finished then -- answered before it was read
 		return
 	end
-	arm(state, "busy")
+	state.phase = "busy"
 	if state.sink then
 		request.body, request.partial, state.sink = nil, nil, nil
 	else
@@ -163,14 +175,16 @@ local function end_request(state)
 end
 
 -- What the reader has, until it wants more or an answer is waited for. A handler may wait: then this goes on later, and
--- what comes meanwhile is kept by the reader.
+-- what comes meanwhile is kept by the reader. True when the connection is idle.
 local function process_input(state)
 	while not state.is_closed and (state.is_reading or not state.response) do
 		local kind, a, b = state.reader:next()
 		if kind == "more" then
-			break
+			return a
+		elseif kind == "request" then
+			whole_request(state, a)
 		elseif kind == "head" then
-			begin_request(state, a)
+			begin_body(state, a)
 		elseif kind == "body" then
 			add_body(state, a)
 		elseif kind == "end" then
@@ -186,16 +200,16 @@ function process(state)
 		return
 	end
 	state.is_processing = true
-	process_input(state)
+	local is_idle = process_input(state)
 	state.is_processing = false
-	if state.is_closed then
+	if state.is_closed or state.response then
 		return
-	end
-	if not state.response and state.phase ~= "head" and state.phase ~= "idle" then
+	elseif not is_idle then
+		if state.phase ~= "head" then
+			arm(state, "head", options.head_seconds)
+		end
+	elseif state.phase ~= "idle" and state.n_requests > 0 then
 		arm(state, "idle", options.idle_seconds)
-	end
-	if not state.response and state.phase == "idle" and not state.reader:is_idle() then
-		arm(state, "head", options.head_seconds)
 	end
 end
 
@@ -242,17 +256,23 @@ local listener = {}
 _M.listener = listener
 
 function listener.onconnect(conn)
-	local state = { conn = conn, reader = wire.reader(), n_requests = 0, phase = "head", answered = next_request }
+	local reader = wire.reader()
+	local state = { conn = conn, reader = reader, n_requests = 0, phase = "head", answered = next_request }
 	states[conn] = state
+	reader:attach(conn)
 	state.timer = native.timer(options.head_seconds, function () on_timeout(state) end)
 end
 
-function listener.onincoming(conn, data)
+-- The bytes are in the reader already, unless it was full.
+function listener.onincoming(conn, problem)
 	local state = states[conn]
 	if not state or state.is_closed then
 		return
 	end
-	if not state.reader:push(data) then
+	if not state.ip then -- TLS, if there is any, stands by now
+		state.ip, state.secure = conn:ip(), conn:ssl()
+	end
+	if problem then
 		return refuse(state, 400, "Too much was sent before it was asked for")
 	end
 	if state.is_processing or state.response and not state.is_reading then
@@ -273,6 +293,21 @@ function listener.ondrain(conn)
 		if response and not response.finished and response.on_drain then
 			response:on_drain()
 		end
+	end
+end
+
+-- What ran has died, of an error of ours or because it took too long: the request is answered all the same.
+function listener.onfailed(conn)
+	local state = states[conn]
+	if not state or state.is_closed then
+		return
+	end
+	state.is_processing = false
+	local response = state.response
+	if response and not response.finished then
+		handling.fail(response)
+	else
+		conn:close("the server has failed")
 	end
 end
 

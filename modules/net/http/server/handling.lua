@@ -7,18 +7,19 @@ local codes = require "prosody.net.http.codes"
 local is_error = require "prosody.util.error".is_error
 local is_promise = require "prosody.util.promise".is_promise
 local log = require "prosody.util.logger".init("http")
-local is_file = require "prosody.net.http.server.response".is_file
+local is_file = require "net.http.wire".is_file
 local routes = require "prosody.net.http.routes"
 
 local ipairs, pairs, setmetatable = ipairs, pairs, setmetatable
 local tostring, type, xpcall = tostring, type, xpcall
 local io_type, traceback, t_concat = io.type, debug.traceback, table.concat
-local s_lower, s_match, s_sub = string.lower, string.match, string.sub
+local s_sub = string.sub
 
 local _M = {}
 local _ENV = nil
 
 local events = routes.new()
+local find, fire_found = events.find, events.fire_found
 _M.events = events
 
 local hosts = {}     -- host -> true
@@ -97,40 +98,37 @@ end
 
 -- Requests
 
+local function report(err)
+	log("error", "%s", traceback(err))
+end
+
 local known_methods = { "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT" }
 
--- The host part of Host, if it is served; else the default one.
-local function host_of(request)
-	local host = request.host
+-- The event that somebody hears of, on the host or on all of them ("GET /path"), and those who do.
+local function find_event(request, method)
+	local path, host = request.path, request.host_name
+	if not hosts[host] then
+		host = default_host
+	end
+	local name, listeners
 	if host then
-		host = s_lower(s_match(host, "^(.-):%d*$") or host)
-		if hosts[host] then
-			return host
-		end
+		name = method .. " " .. host .. path
+		listeners = find(name)
 	end
-	return default_host
-end
-
--- The name of the event somebody hears of: on the host, or on all of them ("GET /path").
-local function event_name(request, method, host)
-	local name = host and method .. " " .. host .. request.path
-	if name and events.find(name) then
-		return name
+	if not listeners then
+		name = method .. " " .. path
+		listeners = find(name)
 	end
-	name = method .. " " .. request.path
-	return events.find(name) and name or nil
-end
-
-local function find_event(request)
-	local host = host_of(request)
-	return event_name(request, request.method, host)
-		or request.method == "HEAD" and event_name(request, "GET", host) or nil
+	if not listeners and method == "HEAD" then
+		return find_event(request, "GET")
+	end
+	return listeners and name, listeners
 end
 
 local function allowed_methods(request)
-	local allowed, host = {}, host_of(request)
+	local allowed = {}
 	for _, method in ipairs(known_methods) do
-		if event_name(request, method, host) or method == "HEAD" and event_name(request, "GET", host) then
+		if find_event(request, method) then
 			allowed[#allowed + 1] = method
 		end
 	end
@@ -144,7 +142,7 @@ local function unanswered(request, response)
 	elseif request.method == "OPTIONS" then
 		response.headers.allow = allow
 		return 204
-	elseif find_event(request) then
+	elseif find_event(request, request.method) then
 		return 404 -- there is a handler of this method, and it has nothing there
 	end
 	response.headers.allow = allow
@@ -152,43 +150,48 @@ local function unanswered(request, response)
 end
 
 local function fire(request, response)
-	local name = find_event(request)
+	local name, listeners = find_event(request, request.method)
 	local result
 	if name then
 		local data = { request = request, response = response }
-		result = events.fire_event(name, data)
+		result = fire_found(name, listeners, data)
 		if result == nil and response.is_head_request and s_sub(name, 1, 5) == "HEAD " then
-			name = event_name(request, "GET", host_of(request))
-			result = name and events.fire_event(name, data)
+			name, listeners = find_event(request, "GET")
+			result = name and fire_found(name, listeners, data)
 		end
 	end
-	if result == nil and not response.finished and not response.has_begun then
-		return unanswered(request, response)
+	if result == nil and not response.has_begun then
+		result = unanswered(request, response)
 	end
-	return result
+	answer(response, result)
+end
+
+--- The handler has failed: 500, if nothing was said yet.
+function _M.fail(response)
+	local conn = response.conn
+	if response.has_begun or not xpcall(error_page, report, response, 500) then
+		conn:close("an answer has failed")
+	end
 end
 
 --- Has the request answered, now or later.
 function _M.handle(request, response)
-	local ok, result = xpcall(fire, traceback, request, response)
+	local ok, why = xpcall(fire, traceback, request, response)
 	if not ok then
-		log("error", "%s %s: %s", request.method, request.path, tostring(result))
-		result = 500
-	end
-	if response.finished or response.has_begun then
-		return
-	end
-	ok, result = xpcall(answer, traceback, response, result)
-	if not ok then
-		log("error", "%s %s: %s", request.method, request.path, tostring(result))
-		response.state.conn:close("an answer has failed")
+		log("error", "%s %s: %s", request.method, request.path, why)
+		if not response.finished then
+			_M.fail(response)
+		end
 	end
 end
 
 --- Does somebody want the body of the request as it comes?
 function _M.wants_streaming(request)
-	local name = find_event(request)
-	return name ~= nil and events.any(name, function (handler) return streaming[handler] end)
+	local _, listeners = find_event(request, request.method)
+	for _, listener in ipairs(listeners or {}) do
+		if streaming[listener.handler] then return true end
+	end
+	return false
 end
 
 --- The handler is asked when the head of a request is here, before its body.

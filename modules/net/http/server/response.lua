@@ -11,10 +11,9 @@ local codes = require "prosody.net.http.codes"
 local log = require "prosody.util.logger".init("http")
 local wire = require "net.http.wire"
 
-local getmetatable, pcall, select = getmetatable, pcall, select
-local setmetatable, type, xpcall = setmetatable, type, xpcall
-local os_date, os_time, traceback = os.date, os.time, debug.traceback
-local s_format, s_sub = string.format, string.sub
+local assert, select, setmetatable, type, xpcall = assert, select, setmetatable, type, xpcall
+local is_file, respond = wire.is_file, wire.respond
+local s_format, s_sub, traceback = string.format, string.sub, debug.traceback
 
 local _M = {}
 local _ENV = nil
@@ -23,64 +22,55 @@ local _ENV = nil
 local QUEUE_ENOUGH = 256 * 1024
 local PIECE = 64 * 1024
 
-local methods = {}
+local no_headers = {}
+local methods = { status_code = 200 } -- and what a response is until it says otherwise
 local response_mt = { __index = methods, __name = "http-response" }
 _M.methods = methods
 
 -- Heads
 
-local now_text, now_second
-local function date()
-	local second = os_time()
-	if second ~= now_second then
-		now_second, now_text = second, os_date("!%a, %d %b %Y %H:%M:%S GMT", second)
-	end
-	return now_text
-end
-
 local function has_no_body(status)
 	return status == 204 or status == 304 or status < 200
 end
 
--- The bytes of the head. A header that cannot stand there is the module's mistake: the client gets 500 and none of it.
-local function head_of(response)
-	local ok, head = pcall(wire.response_head, codes[response.status_code], response.headers)
-	if ok then
-		return head
-	end
-	log("error", "The answer to %s %s cannot be sent: %s", response.request.method, response.request.path, head)
-	response.persistent, response.is_broken = false, true
-	response.status_code = 500
-	return wire.response_head(codes[500], { connection = "close", content_length = 0, date = date() })
-end
-
-local function begin_response(response)
-	local request, headers = response.request, response.headers
+-- Settles whether the connection stays; gives what the head says of that.
+local function begin(response)
 	response.has_begun = true
-	if response.state.is_reading then -- what comes is the rest of a body that nobody wants
-		response.persistent = false
+	local headers = response.headers
+	if response.state.is_reading or headers.connection == "close" then
+		response.persistent = false -- what comes is the rest of a body that nobody wants
 	end
 	if not response.persistent then
-		headers.connection = "close"
-	elseif request.httpversion == "1.0" then
-		headers.connection = "keep-alive"
+		return "close"
 	end
-	headers.date = headers.date or date()
+	return response.request.httpversion == "1.0" and "keep-alive" or nil
 end
 
---- The bytes of an answer outside of any handler: the peer was wrong, and the connection ends.
-function _M.refusal(status, reason, is_head_request)
+-- Sends the head, and these bytes behind it. A header that cannot stand there is the module's mistake: the client gets
+-- 500 and none of it. True when the response goes on as it was meant.
+local function send_head(response, bytes, length)
+	local connection, conn = begin(response), response.conn
+	local ok, err = respond(conn, codes[response.status_code], response.headers, bytes, length, connection)
+	if ok then
+		return true
+	end
+	log("error", "The answer to %s %s cannot be sent: %s", response.request.method, response.request.path, err)
+	response.persistent, response.status_code = false, 500
+	respond(conn, codes[500], no_headers, "", 0, "close")
+	return false
+end
+
+--- An answer outside of any handler: the peer was wrong, and the connection ends.
+function _M.send_refusal(conn, status, reason, is_head_request)
 	local body = codes[status] .. "\n" .. reason .. "\n"
-	local head = wire.response_head(codes[status], {
-		connection = "close", content_type = "text/plain; charset=utf-8", content_length = #body, date = date(),
-	})
-	return is_head_request and head or head .. body
+	respond(conn, codes[status], { content_type = "text/plain; charset=utf-8" }, is_head_request and "" or body, #body,
+		"close")
 end
 
---- The head as bytes, for those who write it themselves.
+--- The head as bytes, for those who write it themselves. Raises when it cannot be.
 function _M.prepare_header(response)
-	begin_response(response)
-	return head_of(response)
+	local connection = begin(response)
+	return assert(wire.head(codes[response.status_code], response.headers, nil, connection))
 end
 
 -- Bodies: a source has send(conn) -> true (there is more), false (that was all), nil (it has failed), and close().
@@ -162,13 +152,7 @@ local function reader_source(file, is_chunked)
 	}
 end
 
---- Is it what wire.open gives?
-local function is_native_file(value)
-	local mt = type(value) == "userdata" and getmetatable(value)
-	return type(mt) == "table" and mt.__name == "couplet.http.file"
-end
-
---- Sends the answer: its head and this body. Functions of this table may be wrapped by modules (mod_http_logging).
+--- Sends the answer: its head and this body.
 function _M.send(response, body)
 	if response.finished or response.has_begun then
 		return false
@@ -177,24 +161,45 @@ function _M.send(response, body)
 		return response:send_file(body)
 	end
 	body = body or response.body or ""
-	local headers = response.headers
-	begin_response(response)
-	if not has_no_body(response.status_code) then
-		headers.content_length = #body
-	end
-	local head = head_of(response)
-	local conn = response.state.conn
-	if response.is_head_request or response.is_broken or has_no_body(response.status_code) or body == "" then
-		conn:write(head)
-	elseif #body <= PIECE then
-		conn:write(head .. body)
-	else
-		conn:write(head)
+	local length = not has_no_body(response.status_code) and #body or nil
+	local is_sent = not length or response.is_head_request
+	local is_short = #body <= PIECE
+	if send_head(response, not is_sent and is_short and body or "", length) and not is_sent and not is_short then
 		start_source(response, text_source(body))
-		return true
+	else
+		response:done()
 	end
-	response:done()
 	return true
+end
+
+-- What wire.open gave. Most files leave in one go, and need no source.
+local function send_native_file(response, file, offset, count)
+	local conn = response.conn
+	local has_body = send_head(response, "", count) and not response.is_head_request
+		and not has_no_body(response.status_code)
+	local sent = has_body and conn:send_file(file, offset, count) or 0
+	if has_body and sent < count then
+		return start_source(response, file_source(file, offset + sent, count - sent))
+	end
+	file:close()
+	response:done()
+end
+
+-- Anything with :read and :close.
+local function send_reader(response, file)
+	local headers = response.headers
+	local is_chunked = not headers.content_length and response.request.httpversion ~= "1.0"
+	if is_chunked then
+		headers.transfer_encoding = "chunked"
+	elseif not headers.content_length then
+		response.persistent = false
+	end
+	local source = reader_source(file, is_chunked)
+	if send_head(response, "") and not response.is_head_request and not has_no_body(response.status_code) then
+		return start_source(response, source)
+	end
+	source.close()
+	response:done()
 end
 
 --- Sends the answer with the bytes of a file: what wire.open gave (count bytes from offset), or anything with :read and
@@ -203,28 +208,11 @@ function _M.send_file(response, file, offset, count)
 	if response.finished or response.has_begun then
 		if file.close then file:close() end
 		return false
-	end
-	local source
-	begin_response(response)
-	if is_native_file(file) then
-		source = file_source(file, offset or 0, count)
-		response.headers.content_length = count
+	elseif is_file(file) then
+		send_native_file(response, file, offset or 0, count)
 	else
-		local is_chunked = not response.headers.content_length and response.request.httpversion ~= "1.0"
-		if is_chunked then
-			response.headers.transfer_encoding = "chunked"
-		elseif not response.headers.content_length then
-			response.persistent, response.headers.connection = false, "close"
-		end
-		source = reader_source(file, is_chunked)
+		send_reader(response, file)
 	end
-	response.state.conn:write(head_of(response))
-	if response.is_head_request or response.is_broken or has_no_body(response.status_code) or count == 0 then
-		source.close()
-		response:done()
-		return true
-	end
-	start_source(response, source)
 	return true
 end
 
@@ -233,19 +221,19 @@ function _M.write_headers(response)
 	if response.finished or response.has_begun then
 		return false
 	end
-	begin_response(response)
 	if not response.headers.content_length and not has_no_body(response.status_code) then
 		if response.request.httpversion == "1.0" then
-			response.persistent, response.headers.connection = false, "close"
+			response.persistent = false
 		else
 			response.is_chunked, response.headers.transfer_encoding = true, "chunked"
 		end
 	end
-	response.state.conn:write(head_of(response))
+	if not send_head(response, "") then
+		response:done()
+	end
 	return true
 end
 
-_M.send_head_response = _M.write_headers
 --- The answer is complete.
 function _M.finish(response)
 	if response.finished then
@@ -272,16 +260,16 @@ function methods:write(bytes)
 	return self.state.conn:write(self.is_chunked and chunk(bytes) or bytes)
 end
 
-_M.stop_source, _M.pump, _M.is_file = stop_source, pump, is_native_file
+_M.stop_source, _M.pump = stop_source, pump
 
 --- The response to a request on a connection: state has conn, is_reading, and answered(state, response), called when it
 -- is complete.
 function _M.new(state, request, is_persistent)
 	return setmetatable({
-		state = state, request = request, conn = state.conn,
-		status_code = 200, headers = {}, finished = false,
+		state = state, request = request, conn = state.conn, headers = {},
 		is_head_request = request.method == "HEAD",
-		persistent = request.keeps_alive and is_persistent,
+		persistent = is_persistent and request.keeps_alive,
+		has_begun = false, finished = false,
 	}, response_mt)
 end
 
@@ -302,11 +290,8 @@ end
 
 --- The head of an answer that hands the connection to another protocol.
 function _M.switch_protocols(response)
-	response.status_code, response.has_begun = 101, true
-	response.headers.date = date()
-	response.headers.connection = "Upgrade"
-	response.conn:write(head_of(response))
-	response.finished = true
+	response.status_code, response.has_begun, response.finished = 101, true, true
+	respond(response.conn, codes[101], response.headers, "", nil, "Upgrade")
 end
 
 return _M
