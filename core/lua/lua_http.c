@@ -1,5 +1,5 @@
-/* net.http.wire: bytes to requests; with lua_http_head.c responses to bytes, with lua_http_file.c files. What is served,
- * and how, is net.http.server's.
+/* net.http.wire: bytes to requests; with lua_http_head.c responses to bytes, with lua_http_file.c files. What is
+ * served, and how, is net.http.server's.
  *
  * A reader may be attached to a connection: then what comes goes into it without becoming a string of Lua. */
 #include <lauxlib.h>

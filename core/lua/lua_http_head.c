@@ -209,9 +209,9 @@ static int l_head(lua_State *L)
 	return 1;
 }
 
-/* respond(conn, "200 OK", headers, body[, length[, connection]]) -> true; nil and a sentence when something cannot stand
- * in the head, and nothing was sent. body: bytes that follow the head, "" for none. What a connection that has ended is
- * given is lost. */
+/* respond(conn, "200 OK", headers, body[, length[, connection]]) -> true; nil and a sentence when something cannot
+ * stand in the head, and nothing was sent. body: bytes that follow the head, "" for none. What a connection that has
+ * ended is given is lost. */
 static int l_respond(lua_State *L)
 {
 	lua_settop(L, 6);
