@@ -1,5 +1,5 @@
 --- What a status of HTTP means as an error of XMPP: new(404).condition is "item-not-found". For modules that pass on
--- what a web service said.
+-- what a web service said. Also why there was no answer, in the words of net.http: new("timeout").
 local codes = require "prosody.net.http.codes"
 local errors = require "prosody.util.error"
 
@@ -30,7 +30,29 @@ for code, name in pairs(codes) do
 	registry[code] = { type = condition[1], condition = condition[2], code = code, text = name:sub(5) }
 end
 
---- A util.error for the status; instance_fields as in util.error.
+local function without_answer(type, condition, text)
+	return { type = type, condition = condition, code = 0, text = text }
+end
+
+registry["cancelled"] = without_answer("cancel", "remote-server-timeout", "The request was cancelled")
+registry["timeout"] = without_answer("wait", "remote-server-timeout", "There was no answer in time")
+registry["connection failed"] = without_answer("wait", "remote-server-timeout", "The server could not be reached")
+registry["connection-closed"] = without_answer("wait", "remote-server-timeout", "The server ended the connection")
+registry["unable to resolve service"] = without_answer("wait", "remote-server-not-found", "The name is not known")
+registry["certificate-chain-invalid"] = without_answer("cancel", "remote-server-timeout",
+	"The server's certificate is not trusted")
+registry["certificate-verify-failed"] = without_answer("cancel", "remote-server-timeout",
+	"The server's certificate is for another name")
+registry["tls-failed"] = without_answer("cancel", "remote-server-timeout", "There is no TLS with the server")
+registry["invalid-url"] = without_answer("modify", "bad-request", "Not a URL of http or https")
+registry["invalid-request"] = without_answer("cancel", "internal-server-error", "The request could not be made")
+registry["invalid-response"] = without_answer("cancel", "remote-server-timeout", "The server does not speak HTTP")
+registry["response-too-large"] = without_answer("cancel", "resource-constraint", "The answer is too large")
+registry["too-many-redirects"] = without_answer("cancel", "remote-server-timeout", "The server redirects in circles")
+registry["address-not-allowed"] = without_answer("cancel", "forbidden", "The address is one of a private network")
+registry["sink-failed"] = without_answer("cancel", "internal-server-error", "The answer could not be stored")
+
+--- A util.error for the status or word; instance_fields as in util.error.
 local function new(code, context, instance_fields)
 	return errors.new(code, context, registry, "net.http", instance_fields)
 end
