@@ -119,10 +119,22 @@ void barrier_end(struct lua_core *core, struct thread *thread)
 	core->n_free_threads++;
 }
 
+static void check_waiting(void *ctx);
+
 static void remember_waiting(struct lua_core *core, struct thread *thread, bool is_waiting)
 {
 	lua_State *L = core->L;
 	thread->is_waiting = is_waiting;
+	if (is_waiting) {
+		thread->waits_since_ms = loop_now_ms(core->server->loop);
+		list_add_last(&core->waiting, &thread->link);
+		if (core->wait_timer == NULL)
+			core->wait_timer = timer_new(core->server->loop, check_waiting, core);
+		if (!timer_is_running(core->wait_timer))
+			timer_start(core->wait_timer, core->server->options.wait_limit_ms);
+	} else {
+		list_remove(&thread->link);
+	}
 	if (lua_rawgetp(L, LUA_REGISTRYINDEX, &waiting_key) == LUA_TNIL) {
 		lua_pop(L, 1);
 		lua_newtable(L);
@@ -267,6 +279,41 @@ static void end_waiting(struct lua_core *core, struct thread *thread, enum barri
 	barrier_end(core, thread);
 	if (go_on != NULL)
 		go_on(ctx, answer);
+}
+
+/* Nobody else will end its wait: it is closed, where it stands, and the thread is not used again, since whoever should
+ * have resumed it may still do so. */
+static void give_up(struct lua_core *core, struct thread *thread)
+{
+	lua_State *L = core->L;
+	luaL_traceback(L, thread->L, NULL, 0);
+	log_error(thread->name, "has waited for %d s and was ended. %s", (int)(core->server->options.wait_limit_ms / 1000),
+		  lua_tostring(L, -1));
+	lua_pop(L, 1);
+	remember_waiting(core, thread, false);
+	lua_resetthread(thread->L);
+	thread->was_stopped = true;
+	end_waiting(core, thread, BARRIER_FAILED);
+}
+
+static void check_waiting(void *ctx)
+{
+	struct lua_core *core = ctx;
+	int64_t now_ms = loop_now_ms(core->server->loop);
+	struct list now;
+	list_init(&now);
+	list_append(&now, &core->waiting); /* what goes on may wait again */
+	while (!list_is_empty(&now)) {
+		struct thread *thread = list_first(&now, struct thread, link);
+		list_remove(&thread->link);
+		list_add_last(&core->waiting, &thread->link);
+		/* Timers and the like, which keep nobody waiting, have all the time they want. */
+		if (thread->go_on != NULL && thread->resume_ref == LUA_NOREF &&
+		    now_ms - thread->waits_since_ms >= core->server->options.wait_limit_ms)
+			give_up(core, thread);
+	}
+	if (!list_is_empty(&core->waiting) && !timer_is_running(core->wait_timer))
+		timer_start(core->wait_timer, core->server->options.wait_limit_ms / 4 + 1);
 }
 
 static void resume_now(void *ctx)

@@ -3,7 +3,9 @@
  * barrier.c only.
  *
  * A call that runs for more than 5 s of processor time, or makes Lua grow by more than 256 MiB, is ended: every Lua
- * instruction of it raises an error from then on, so that neither pcall nor coroutines keep it alive.
+ * instruction of it raises an error from then on, so that neither pcall nor coroutines keep it alive. One that somebody
+ * waits for (a hook of a stanza) may itself wait for so long and no longer: then it is closed, and what was parked for
+ * it goes on as if it had failed.
  *
  *     struct thread *thread = barrier_begin(core, "timer");
  *     push the function and its arguments on thread->L
@@ -25,7 +27,8 @@ struct lua_core;
 struct thread {
 	lua_State *L;
 	int ref;                   /* anchors L in the registry */
-	struct list link;          /* core.free_threads while unused */
+	struct list link;          /* core.free_threads while unused, core.waiting while it waits */
+	int64_t waits_since_ms;
 	go_on_fn *go_on;           /* what was parked goes on when this ends; NULL for calls nobody waits for */
 	void *go_on_ctx;
 	const char *name;          /* what it runs; lives as long as the program */

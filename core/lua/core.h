@@ -22,6 +22,8 @@ struct lua_core {
 	struct workers *workers;  /* NULL until the first job */
 	struct list free_threads; /* pooled coroutines */
 	uint32_t n_free_threads;
+	struct list waiting;      /* threads that wait, longest first */
+	struct timer *wait_timer; /* runs while there are any; NULL until the first */
 	int exit_code;
 	const char *running;      /* what the innermost barrier call runs, for the log; NULL outside */
 	lua_State *innermost;     /* the coroutine it began on */

@@ -511,6 +511,7 @@ static int l_options(lua_State *L)
 		{ "s2s_idle", &options->s2s_idle_ms, NULL, NULL },
 		{ "s2s_stanza_size", NULL, &options->s2s_stanza_bytes, NULL },
 		{ "resources_per_user", NULL, NULL, &options->resources_per_user },
+		{ "wait_limit", &options->wait_limit_ms, NULL, NULL },
 	};
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
 		lua_getfield(L, 1, known[i].name);

@@ -101,6 +101,7 @@ struct lua_core *lua_core_new(struct server *server, const char *moduledir, cons
 	core->L = L;
 	core->server = server;
 	list_init(&core->free_threads);
+	list_init(&core->waiting);
 	lua_pushlightuserdata(L, core);
 	lua_rawsetp(L, LUA_REGISTRYINDEX, &core_key);
 	server->lua = core;
@@ -122,6 +123,7 @@ void lua_core_free(struct lua_core **core)
 		return;
 	workers_free(&(*core)->workers);
 	barrier_forget_waiting(*core);
+	timer_free(&(*core)->wait_timer);
 	lua_close((*core)->L);
 	struct thread *thread, *after;
 	list_each(thread, after, &(*core)->free_threads, link)

@@ -38,6 +38,7 @@ void server_init(struct server *server, struct loop *loop)
 			.s2s_idle_ms = 60 * 60 * 1000,
 			.s2s_stanza_bytes = 512 * 1024,
 			.resources_per_user = 10,
+			.wait_limit_ms = 5 * 60 * 1000,
 		},
 	};
 	hash_init(&server->hosts, HOSTS_MAX);

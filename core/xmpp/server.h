@@ -62,6 +62,7 @@ struct server_options {
 	int64_t s2s_idle_ms;      /* a stream between servers that is not used is closed (1 h) */
 	size_t s2s_stanza_bytes;
 	uint32_t resources_per_user;
+	int64_t wait_limit_ms; /* how long a hook may keep a stanza waiting */
 };
 
 struct server {

@@ -510,6 +510,15 @@ end
 local function use_loop()
 	require "prosody.util.async".set_nexttick(native.defer)
 	require "prosody.util.promise".set_nexttick(native.defer)
+	-- How long a module's handler may keep a stanza waiting before it goes on without it.
+	local limit = config.get("*", "max_handler_wait") or 300
+	local seconds = tonumber(limit) or type(limit) == "string" and require "prosody.util.human.io".parse_duration(limit)
+	if not seconds or seconds < 1 then
+		log("error", "max_handler_wait should be a period of a second or more, not %s; going on with 5 minutes",
+			tostring(limit))
+		seconds = 300
+	end
+	native.options { wait_limit = seconds }
 	return true
 end
 

@@ -397,3 +397,34 @@ describe("What waits for ever", function ()
 		server:stop()
 	end)
 end)
+
+describe("A handler that nobody resumes", function ()
+	local server
+
+	setup(function () server = start { more_modules = { "offline" } } end)
+	teardown(function () server:stop() end)
+
+	it("is ended when its time is over: what it held gets an error, the session goes on", function ()
+		server:configure {
+			config = ("plugin_paths = { %q }; max_handler_wait = '1s'"):format(server.folder .. "/plugins"),
+			more_modules = {},
+		}
+		server:restart()
+		assert.equal(0, select(2, server:ctl("shell", "module load gate")))
+		server:expects_error "has waited for 1 s and was ended"
+		local romeo, juliet = server:person "romeo", server:person "juliet"
+		local from = server:log_position()
+		romeo:sends(ask:format("late", "iq-get/host/urn:example:gate:ask", ""))
+		romeo:sends(held("message/bare", "juliet@localhost", "one"))
+		romeo:sends(said("juliet@localhost", "two"))
+		romeo:awaits "<iq type='error' id='late'/>"
+		romeo:awaits "<message type='error'/>"
+		juliet:receives "<message><body>two</body></message>"
+		server:awaits_log("has waited for 1 s and was ended", from)
+		-- Too late to be of use, and harmless.
+		juliet:asks "<iq type='set' to='localhost'><open xmlns='urn:example:gate'/></iq>"
+		assert.equal("result", romeo:asks(ask:format("again", "nothing", "")).attr.type)
+		romeo:leaves()
+		juliet:leaves()
+	end)
+end)
