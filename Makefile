@@ -123,7 +123,7 @@ run:
 ## install the test tools, then run every spec, every e2e scenario (straight and trickled) and every interop script
 test:
 	@tools/need build test dns interop
-	@$(MAKE) --no-print-directory all test-parts npm
+	@$(MAKE) --no-print-directory all test-parts npm conversejs
 	@tools/spec unit e2e trickled interop
 
 test-parts: $(test_parts)
@@ -137,10 +137,10 @@ unit: all $(test_parts)
 e2e: all $(test_parts)
 	@tools/spec $(or $(SPEC),e2e trickled)
 
-## only the outside clients: slixmpp, aioxmpp, profanity, go-sendxmpp, @xmpp/client
+## only the outside clients: slixmpp, aioxmpp, profanity, go-sendxmpp, @xmpp/client, a browser
 interop: all $(test_parts)
 	@tools/need interop
-	@$(MAKE) --no-print-directory npm
+	@$(MAKE) --no-print-directory npm conversejs
 	@tools/spec interop
 
 # Other people's JavaScript, for spec/interop, at the versions of the lock file. Once, before the specs run side by side.
@@ -150,6 +150,12 @@ build/npm/.installed: spec/interop/package.json spec/interop/package-lock.json
 	@cp $^ $(@D)
 	@echo "Installing from npm: what spec/interop/package.json names"
 	@cd $(@D) && npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+## fetch Converse.js, the web client that mod_conversejs serves, from npm (make install installs it then)
+conversejs: build/conversejs/VERSION
+build/conversejs/VERSION: tools/conversejs
+	@tools/conversejs $(@D)
 	@touch $@
 
 ## all specs and scenarios with the address and undefined-behaviour sanitizers
@@ -203,6 +209,10 @@ install: all
 	ln -sf couplet $(DESTDIR)$(PREFIX)/bin/coupletctl
 	rm -rf $(DESTDIR)$(PREFIX)/lib/couplet/modules
 	cp -R modules $(DESTDIR)$(PREFIX)/lib/couplet/modules
+	if [ -d build/conversejs ]; then \
+		rm -rf $(DESTDIR)$(PREFIX)/lib/couplet/conversejs; \
+		cp -R build/conversejs $(DESTDIR)$(PREFIX)/lib/couplet/conversejs; \
+	fi
 	for so in $(SHARED_OBJECTS); do install -m 0644 build/lib/couplet/$$so.so $(DESTDIR)$(PREFIX)/lib/couplet/; done
 	sed -e 's|@PREFIX@|$(PREFIX)|g' -e 's|@SYSCONFDIR@|$(SYSCONFDIR)|g' tools/couplet.service \
 		>$(DESTDIR)$(PREFIX)/lib/systemd/system/couplet.service
@@ -222,7 +232,7 @@ help:
 		text != "" && /^[a-z0-9-]+:/ { split($$1, t, ":"); printf "  %-10s %s\n", t[1], text } { text = "" }' Makefile
 	@echo "V=1 shows the commands, WERROR=1 makes warnings errors."
 
-.PHONY: all run test unit e2e interop npm asan fuzz bench lint format cover docs install clean help
+.PHONY: all run test unit e2e interop npm conversejs asan fuzz bench lint format cover docs install clean help
 
 # ---- fuzzing: all of core as an archive, so that a target links only what it touches ----
 

@@ -62,7 +62,7 @@ describe("The page of a host", function()
 		assert.truthy(body:find("<title>&lt;b&gt;Montague&lt;/b&gt; &amp; &quot;sons&quot;</title>", 1, true), body)
 		assert.truthy(body:find("<p>One &lt;script&gt;</p>", 1, true))
 		assert.truthy(body:find('href="https://mine.example/?a=1&amp;b=&apos;2&apos;">Mine</a>', 1, true))
-		assert.truthy(body:find("the admin makes them", 1, true))
+		assert.truthy(body:find("<li>Ask the admin for an account.</li>", 1, true))
 		assert.falsy(body:find("Contact", 1, true))
 	end)
 

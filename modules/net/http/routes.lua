@@ -127,7 +127,7 @@ local function new()
 
 	--- fire_event(name, data), when find(name) has given the entries already.
 	local function fire_found(name, entries, data)
-		if next(wrappers) then
+		if next(wrappers) ~= nil then -- `false` is a key
 			return fire_event(name, data)
 		end
 		return call(entries, data)

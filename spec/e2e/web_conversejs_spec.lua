@@ -1,0 +1,88 @@
+-- The page around Converse.js: what it is told of the host, and what it may not do. Converse itself runs in
+-- spec/interop/browser_spec.lua.
+
+local http = require "spec.support.http"
+local json = require "util.json"
+local Server = require "spec.support.server"
+
+describe("Chat in a browser", function()
+	local server, folder
+	setup(function()
+		local pipe <close> = io.popen "mktemp -d /tmp/couplet-web.XXXXXX"
+		folder = pipe:read "l"
+		assert(os.execute(("printf 'script' >'%s/converse.min.js'; mkdir '%s/empty'"):format(folder, folder)))
+		server = Server.start {
+			with_http = true, more_modules = { "conversejs" }, config = ("conversejs_resources = %q"):format(folder),
+			hosts = {
+				localhost = [[
+					modules_enabled = { "register_ibr" }; allow_registration = true
+					conversejs_name = "<Home> & \"hearth\""
+					conversejs_options = { theme = "nordic"; websocket_url = false; nickname = "</script>" }]],
+				["montague.example"] = 'http_external_url = "https://chat.montague.example/web/"',
+				["guests.example"] = 'authentication = "anonymous"',
+				["bare.example"] = ("conversejs_resources = %q"):format(folder .. "/empty"),
+			},
+		}
+		server:expects_error "there is no converse.min.js"
+	end)
+	teardown(function()
+		server:stop()
+		os.execute(("rm -rf '%s'"):format(folder))
+	end)
+
+	local function settings(host)
+		local script = http.get(server, "/conversejs/start.js", { Host = host })
+		assert.equal("text/javascript; charset=utf-8", script.headers["content-type"])
+		return json.decode(script.body:match "^window%.converse%.initialize%((.*)%);\n$")
+	end
+
+	it("is a page with Converse's files, and the path without a slash leads there", function()
+		assert.equal("/conversejs/", http.get(server, "/conversejs").headers.location)
+		local page = http.get(server, "/conversejs/")
+		assert.same({ 200, "text/html; charset=utf-8" }, { page.status, page.headers["content-type"] })
+		for _, path in ipairs { "dist/converse.min.js", "start.js", "page.js", "page.css", "manifest.json" } do
+			assert.truthy(page.body:find('"' .. path .. '"', 1, true), path)
+			assert.equal(200, http.get(server, "/conversejs/" .. path).status)
+		end
+		assert.equal("script", http.get(server, "/conversejs/dist/converse.min.js").body)
+		assert.equal(400, http.get(server, "/conversejs/dist/../../secret").status)
+	end)
+
+	it("tells Converse where the host is, over TLS and from the outside's point of view", function()
+		local here = settings "montague.example"
+		assert.same({
+			"wss://chat.montague.example/web/xmpp-websocket", "https://chat.montague.example/web/http-bind",
+			"https://chat.montague.example/web/conversejs/dist/", "montague.example", "login", false,
+		}, { here.websocket_url, here.bosh_service_url, here.assets_path, here.locked_domain, here.authentication,
+			here.allow_registration })
+	end)
+
+	it("lets guests in without a question", function()
+		local here = settings "guests.example"
+		assert.same({ "anonymous", true, "guests.example" }, { here.authentication, here.auto_login, here.jid })
+	end)
+
+	it("takes the admin's settings over ours, and shows registration when it is open", function()
+		local here = settings "localhost"
+		assert.same({ "nordic", false, true, ("https://localhost:%d/http-bind"):format(server.https_port) },
+			{ here.theme, here.websocket_url, here.allow_registration, here.bosh_service_url })
+		local page = http.get(server, "/conversejs/").body
+		assert.truthy(page:find("<title>&lt;Home&gt; &amp; &quot;hearth&quot;</title>", 1, true), page)
+	end)
+
+	it("runs no script but its own, and may not be framed", function()
+		local page = http.get(server, "/conversejs/")
+		local policy = "; " .. page.headers["content-security-policy"] .. ";"
+		for _, directive in ipairs { "script-src 'self' 'wasm-unsafe-eval'", "object-src 'none'", "base-uri 'none'",
+			"frame-ancestors 'none'", "frame-src 'none'" } do
+			assert.truthy(policy:find("; " .. directive .. ";", 1, true), directive)
+		end
+		for script in page.body:gmatch "<script.->(.-)</script>" do assert.equal("", script) end
+		assert.same({ "nosniff", "no-referrer" }, { page.headers["x-content-type-options"], page.headers["referrer-policy"] })
+	end)
+
+	it("without Converse's files is not there, and the log says how to get them", function()
+		assert.equal(404, http.get(server, "/conversejs/", { Host = "bare.example" }).status)
+		assert.truthy(server:log():find('run "make conversejs"', 1, true))
+	end)
+end)
