@@ -31,7 +31,8 @@
 --         s2sout-destroyed, s2sout-authenticate-legacy
 -- @stores none
 -- @spec   spec/e2e/s2s_chat_spec.lua, spec/e2e/s2s_certificates_spec.lua, spec/e2e/s2s_forged_spec.lua,
---         spec/e2e/s2s_links_spec.lua, spec/modules/mod_s2s/race_spec.lua, spec/interop/prosody_s2s_spec.lua
+--         spec/e2e/s2s_links_spec.lua, spec/modules/mod_s2s/race_spec.lua, spec/interop/prosody_s2s_spec.lua,
+--         spec/interop/ejabberd_s2s_spec.lua
 --
 -- Always true: a domain is believed only through s2s-authenticated, and not against the policy; the core takes
 -- stanzas only of proven pairs of domains.

@@ -26,7 +26,8 @@ local function new_id()
 end
 
 --- options: host (stream's to), ip ("127.0.0.1"), port, tls ("starttls" | "direct" | "none"), user, password, resource,
--- mechanism, certificate + key (files), trickle, name (for messages), alpn, tls_protocol. Connects to nothing yet.
+-- mechanism, certificate + key (files), ca_file, trickle, name (for messages), alpn, tls_protocol. Connects to nothing
+-- yet.
 function client.new(options)
 	local self = setmetatable({
 		options = options,
@@ -91,8 +92,8 @@ function client:handshake(extra)
 	self:unwatch()
 	local context = {
 		mode = "client", protocol = options.tls_protocol or "any", verify = { "peer" }, options = { "all", "no_sslv3" },
-		cafile = certs.path "ca.crt", certificate = options.certificate, key = options.key, ciphers = options.ciphers,
-		alpn = options.alpn,
+		cafile = options.ca_file or certs.path "ca.crt", certificate = options.certificate, key = options.key,
+		ciphers = options.ciphers, alpn = options.alpn,
 	}
 	for key, value in pairs(extra or {}) do context[key] = value end
 	local wrapped, why = ssl.wrap(self.socket, context)

@@ -235,15 +235,15 @@ local function wire_name(name)
 	return (name:gsub("([^.]+)%.?", function(label) return string.pack("s1", label) end)) .. "\0"
 end
 
-local function answer_to(query, ports)
+local function answer_to(query, ports, target)
 	local labels, at = {}, 13
 	while query:byte(at) and query:byte(at) > 0 do labels[#labels + 1], at = string.unpack("s1", query, at) end
 	local question = query:sub(13, at + 4)
 	local kind = string.unpack(">I2", query, at + 1)
 	local name, data = table.concat(labels, "."):lower(), nil
 	if kind == SRV and ports[name] then
-		data = string.pack(">I2I2I2", 0, 0, ports[name]) .. wire_name "here.example"
-	elseif kind == A and name == "here.example" then
+		data = string.pack(">I2I2I2", 0, 0, ports[name]) .. wire_name(target)
+	elseif kind == A and name == target then
 		data = "\127\0\0\1"
 	end
 	-- The question again, and its name by reference (RFC 1035 4.1.4); a time to live of a minute.
@@ -252,15 +252,16 @@ local function answer_to(query, ports)
 end
 
 --- A name server on loopback that knows where services are on this machine (ports: "_xmpp-server._tcp.x.example" ->
--- port) and of nothing else. Give servers its port, and close it.
-function federation.name_server(ports)
+-- port) and of nothing else. It calls the machine "here.example", or as target says. Give servers its port, and close
+-- it.
+function federation.name_server(ports, target)
 	local udp = assert(socket.udp4())
 	assert(udp:setsockname("127.0.0.1", 0))
 	udp:settimeout(0)
 	local _, port = udp:getsockname()
 	loop.watch(udp, function()
 		local query, address, from = udp:receivefrom()
-		if query then udp:sendto(answer_to(query, ports), address, tonumber(from)) end
+		if query then udp:sendto(answer_to(query, ports, target or "here.example"), address, tonumber(from)) end
 	end)
 	return { port = tonumber(port), close = function()
 		loop.forget(udp)

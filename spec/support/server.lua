@@ -86,6 +86,15 @@ local default_modules = {
 -- defaults) or more_modules, authentication, interfaces, with_s2s, with_http, with_component, max_fds, env, wait (if
 -- false: do not wait until it serves). Gives the running server.
 function server.start(options)
+	local self = server.unstarted(options)
+	self.config = self.folder .. "/server.cfg.lua"
+	self:configure(self.options)
+	self:run()
+	return self
+end
+
+--- The same before it is configured: with a folder, ports and a name.
+function server.unstarted(options)
 	local self = setmetatable({ options = options or {}, output = {}, clients = {}, expected_errors = {} }, server)
 	options = self.options
 	self.program = options.program or os.getenv "COUPLET_PEER" or "couplet"
@@ -101,9 +110,6 @@ function server.start(options)
 	if options.with_component then self.component_port = server.free_port() end
 	self.modules = table.move(options.modules or default_modules, 1, 100, 1, {})
 	for _, name in ipairs(options.more_modules or {}) do table.insert(self.modules, name) end
-	self.config = self.folder .. "/server.cfg.lua"
-	self:configure(options)
-	self:run()
 	return self
 end
 
@@ -118,10 +124,15 @@ function server:command(name)
 	return ("%s/%s/%s"):format(lfs.currentdir(), program_folder, name)
 end
 
+--- The program and its arguments.
+function server:arguments()
+	if self.program == "prosody" then return { "prosody", "-F", "--config", self.config } end
+	return { self:command "couplet", "-F", "-c", self.config }
+end
+
 --- Starts the process (again) and waits until it serves.
 function server:run()
-	local argv = self.program == "prosody" and { "prosody", "-F", "--config", self.config }
-		or { self:command "couplet", "-F", "-c", self.config }
+	local argv = self:arguments()
 	local env = { ASAN_OPTIONS = "exitcode=99:abort_on_error=0:detect_leaks=1" }
 	for name, value in pairs(self.options.env or {}) do env[name] = value end
 	self.told_to_end, self.output_ended = false, false
@@ -375,7 +386,7 @@ function server:ends()
 	end
 	if how ~= "exit" or code ~= 0 then error(("the server ended with %s %s:\n%s"):format(how, code, self:tail()), 2) end
 	for line in log:gmatch "[^\n]+" do
-		local expected = not line:find "%f[%w]error%f[%W]%s" or self.program == "prosody"
+		local expected = not line:find "%f[%w]error%f[%W]%s" or self.program ~= "couplet"
 		for _, text in ipairs(self.expected_errors) do expected = expected or line:find(text, 1, true) end
 		if not expected then error("the log has an error: " .. line, 2) end
 	end
