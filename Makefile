@@ -173,6 +173,7 @@ fuzz-configured: $(FUZZERS)
 
 ## benchmarks; one over its budget fails
 bench: all $(test_parts)
+	@tools/need bench
 	@tools/bench $(BENCH)
 
 ## check the rooms, headers, banned functions, Lua style and module headers; the ten longest files

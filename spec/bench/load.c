@@ -1,6 +1,8 @@
 /* Load for an XMPP server: many clients on one epoll loop. It understands just enough of the protocol to log in
  * (SCRAM-SHA-1), go online and pass messages; the server under test does the real work, and its CPU time is read from
  * /proc. Usage: see usage() below. Prints one line "name value" per figure. */
+#include "load.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -9,9 +11,7 @@
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <openssl/rand.h>
-#include <openssl/ssl.h>
 #include <stdarg.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,31 +21,10 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { IN_SIZE = 16 * 1024, OUT_SIZE = 16 * 1024, KEY = 20, BODY_BYTES = 100 };
+enum { KEY = 20, BODY_BYTES = 100 };
 
-enum step { CONNECTING, TLS_HEADER, TLS_PROCEED, TLS_HANDSHAKE, HEADER, CHALLENGE, SUCCESS, BIND_HEADER, BOUND, ONLINE,
-	    FAILED, CLOSED };
-
-struct client {
-	int fd, number;
-	SSL *ssl;
-	enum step step;
-	char *in, *out;
-	size_t in_len, out_len;
-	char nonce[32];
-	char first_bare[96];
-	unsigned long sent, received;
-	bool wants_write;
-};
-
-static struct {
-	const char *host, *user, *password;
-	int port, server_pid;
-	bool tls;
-	char body[BODY_BYTES + 1];
-} opt = { .host = "localhost", .user = "user", .password = "secret", .port = 5222 };
-
-static int epoll_fd;
+struct options opt = { .host = "localhost", .user = "user", .password = "secret", .port = 5222 };
+int epoll_fd;
 static SSL_CTX *ssl_ctx;
 static struct client *clients;
 static int n_clients, n_online, n_failed;
@@ -94,6 +73,10 @@ static void figure(const char *name, double value)
 
 static void flush_out(struct client *c)
 {
+	if (opt.way == BOSH) {
+		bosh_flush(c);
+		return;
+	}
 	while (c->out_len > 0) {
 		ssize_t n = c->ssl != NULL ? SSL_write(c->ssl, c->out, (int)c->out_len)
 					   : send(c->fd, c->out, c->out_len, MSG_NOSIGNAL);
@@ -113,15 +96,20 @@ static void flush_out(struct client *c)
 static void say(struct client *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
 static void say(struct client *c, const char *format, ...)
 {
+	char text[2048];
 	va_list args;
 	va_start(args, format);
-	int n = vsnprintf(c->out + c->out_len, OUT_SIZE - c->out_len, format, args);
+	int n = vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
-	if (n > 0 && (size_t)n < OUT_SIZE - c->out_len)
-		c->out_len += (size_t)n;
+	if (n < 0 || (size_t)n >= sizeof(text) || (size_t)n + WEBSOCKET_HEAD >= OUT_SIZE - c->out_len)
+		return;
+	if (opt.way == WEBSOCKET)
+		c->out_len += websocket_head(c->out + c->out_len, (size_t)n);
+	memcpy(c->out + c->out_len, text, (size_t)n);
+	c->out_len += (size_t)n;
 }
 
-static void drop(struct client *c, enum step step)
+void drop(struct client *c, enum step step)
 {
 	if (c->step == FAILED || c->step == CLOSED)
 		return;
@@ -134,7 +122,10 @@ static void drop(struct client *c, enum step step)
 		SSL_free(c->ssl);
 		c->ssl = NULL;
 	}
-	close(c->fd);
+	if (opt.way == BOSH)
+		bosh_close(c);
+	else
+		close(c->fd);
 	free(c->in);
 	free(c->out);
 	c->in = c->out = NULL;
@@ -224,16 +215,26 @@ static void answer_challenge(struct client *c, const char *text, size_t len)
 
 static void open_stream(struct client *c, enum step step)
 {
+	c->step = step;
+	if (opt.way == BOSH) {
+		c->wants_restart = true;
+		return;
+	} else if (opt.way == WEBSOCKET) {
+		say(c, "<open xmlns='urn:ietf:params:xml:ns:xmpp-framing' to='%s' version='1.0'/>", opt.host);
+		return;
+	}
 	say(c, "<?xml version='1.0'?><stream:stream xmlns='jabber:client' to='%s' version='1.0' "
 	       "xmlns:stream='http://etherx.jabber.org/streams'>", opt.host);
-	c->step = step;
 }
+
+/* RFC 7395 3.3.3: elements that come alone name their namespace. */
+static const char *own_ns(void) { return opt.way == TCP ? "" : " xmlns='jabber:client'"; }
 
 static void send_message(struct client *c)
 {
 	int peer = c->number ^ 1;
-	say(c, "<message type='chat' id='m%lu' to='%s%d@%s'><body>%s</body><active "
-	       "xmlns='http://jabber.org/protocol/chatstates'/></message>", c->sent++, opt.user, peer, opt.host, opt.body);
+	say(c, "<message%s type='chat' id='m%lu' to='%s%d@%s'><body>%s</body><active "
+	       "xmlns='http://jabber.org/protocol/chatstates'/></message>", own_ns(), c->sent++, opt.user, peer, opt.host, opt.body);
 }
 
 /* The end of `token` in what came in, NULL when it is not there yet. */
@@ -264,11 +265,17 @@ static void count_messages(struct client *c)
 		c->in_len = 0; /* presence of others */
 }
 
-static void step_on(struct client *c)
+void step_on(struct client *c)
 {
 	char *end, *text;
 	for (;;) {
 		switch (c->step) {
+		case UPGRADING:
+			if ((end = after(c, "\r\n\r\n")) == NULL)
+				return;
+			used_up_to(c, end);
+			open_stream(c, HEADER);
+			break;
 		case TLS_HEADER:
 			if ((end = after(c, "</stream:features>")) == NULL)
 				return;
@@ -318,15 +325,15 @@ static void step_on(struct client *c)
 			if ((end = after(c, "</stream:features>")) == NULL)
 				return;
 			used_up_to(c, end);
-			say(c, "<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><resource>r"
-			       "</resource></bind></iq>");
+			say(c, "<iq%s type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><resource>r"
+			       "</resource></bind></iq>", own_ns());
 			c->step = BOUND;
 			break;
 		case BOUND:
 			if ((end = after(c, "</iq>")) == NULL)
 				return;
 			used_up_to(c, end);
-			say(c, "<presence/>");
+			say(c, "<presence%s/>", own_ns());
 			c->step = ONLINE;
 			n_online++;
 			break;
@@ -362,7 +369,10 @@ static void on_event(struct client *c, unsigned events)
 			return;
 		}
 		c->wants_write = true;
-		open_stream(c, opt.tls ? TLS_HEADER : HEADER);
+		if (opt.way == WEBSOCKET)
+			websocket_upgrade(c);
+		else
+			open_stream(c, opt.tls ? TLS_HEADER : HEADER);
 		flush_out(c);
 		return;
 	}
@@ -400,12 +410,14 @@ static void on_event(struct client *c, unsigned events)
 
 static void connect_client(struct client *c, int number)
 {
-	*c = (struct client){ .number = number, .step = CONNECTING };
+	*c = (struct client){ .number = number, .step = CONNECTING, .in = malloc(IN_SIZE), .out = malloc(OUT_SIZE) };
+	if (opt.way == BOSH) {
+		bosh_connect(c);
+		return;
+	}
 	c->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
 	int on = 1;
 	setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-	c->in = malloc(IN_SIZE);
-	c->out = malloc(OUT_SIZE);
 	struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons((uint16_t)opt.port) };
 	inet_pton(AF_INET, "127.0.0.1", &address.sin_addr);
 	if (connect(c->fd, (struct sockaddr *)&address, sizeof(address)) != 0 && errno != EINPROGRESS) {
@@ -421,6 +433,12 @@ static void turn(int timeout_ms)
 	struct epoll_event events[256];
 	int n = epoll_wait(epoll_fd, events, 256, timeout_ms);
 	for (int i = 0; i < n; i++) {
+		if (opt.way == BOSH) {
+			struct http_wire *wire = events[i].data.ptr;
+			if (wire->client->step < FAILED && wire->fd >= 0)
+				bosh_event(wire);
+			continue;
+		}
 		struct client *c = events[i].data.ptr;
 		if (c->step != FAILED && c->step != CLOSED)
 			on_event(c, events[i].events);
@@ -502,7 +520,7 @@ static void logins(int count)
 
 static void usage(void)
 {
-	fprintf(stderr, "load PORT PID [tls] chat PAIRS WINDOW MESSAGES | idle COUNT | login COUNT | hold COUNT\n"
+	fprintf(stderr, "load PORT PID [tls | websocket | bosh] chat PAIRS WINDOW MESSAGES | idle COUNT | login COUNT | hold COUNT\n"
 			"  PID is the server's; its accounts are user0, user1 ... with the password \"secret\".\n"
 			"  hold logs COUNT clients in, prints \"ready\", and keeps them until standard input ends.\n");
 	exit(2);
@@ -517,6 +535,10 @@ int main(int argc, char **argv)
 	argv += 3, argc -= 3;
 	if (strcmp(argv[0], "tls") == 0) {
 		opt.tls = true;
+		argv++, argc--;
+	}
+	if (strcmp(argv[0], "websocket") == 0 || strcmp(argv[0], "bosh") == 0) {
+		opt.way = argv[0][0] == 'b' ? BOSH : WEBSOCKET;
 		argv++, argc--;
 	}
 	memset(opt.body, 'x', BODY_BYTES);

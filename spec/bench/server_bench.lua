@@ -7,49 +7,10 @@
 -- Usage: make bench BENCH=server, or lua5.4 spec/bench/server_bench.lua [chat|idle|login|start ...]
 
 local socket = require "socket";
+local bench = require "spec.bench.support";
 
-local build = os.getenv "COUPLET_BUILD" or "build";
-local load_program = build.."/bench/load";
-local scratch = os.getenv "TMPDIR" or "/tmp";
-local dir = ("%s/couplet-bench-%d"):format(scratch, math.random(1 << 30));
+local dir, verdict, load_program = bench.dir, bench.verdict, bench.load_program;
 local accounts, idle_sessions = 3200, 2000;
-
-local function run(format, ...)
-	local command = format:format(...);
-	local pipe = assert(io.popen(command, "r"));
-	local out = pipe:read "a";
-	local ok = pipe:close();
-	assert(ok, command.." failed: "..out);
-	return out;
-end
-
--- One record for all accounts: salt "benchmark", 4096 rounds of SHA-1, password "secret".
-local account = [[return {
-	["iteration_count"] = 4096;
-	["salt"] = "benchmark";
-	["stored_key"] = "%s";
-	["server_key"] = "%s";
-};
-]];
-
-local function write(path, text)
-	local file = assert(io.open(path, "w"));
-	file:write(text);
-	file:close();
-end
-
-local function make_accounts(data)
-	local keys = run([[python3 -c '
-import hashlib, hmac
-p = hashlib.pbkdf2_hmac("sha1", b"secret", b"benchmark", 4096)
-c = hmac.new(p, b"Client Key", "sha1").digest()
-print(hashlib.sha1(c).hexdigest(), hmac.new(p, b"Server Key", "sha1").hexdigest())']]);
-	local stored_key, server_key = keys:match "(%x+) (%x+)";
-	run("mkdir -p %s/localhost/accounts", data);
-	for i = 0, accounts - 1 do
-		write(("%s/localhost/accounts/user%d.dat"):format(data, i), account:format(stored_key, server_key));
-	end
-end
 
 local config = [[
 data_path = %q
@@ -72,57 +33,15 @@ ssl = { key = %q; certificate = %q }
 VirtualHost "localhost"
 ]];
 
-local function free_port()
-	local server = assert(socket.bind("127.0.0.1", 0));
-	local _, port = server:getsockname();
-	server:close();
-	return math.tointeger(tonumber(port));
-end
-
-local function accepts(port)
-	local conn = socket.tcp();
-	conn:settimeout(1);
-	local ok = conn:connect("127.0.0.1", port);
-	conn:close();
-	return ok;
-end
-
--- Starts a server and waits until it takes connections. Gives { port =, pid =, stop =, start_ms = }.
 local function start(name, extra)
-	local home = ("%s/%s-%d"):format(dir, name, math.random(1 << 30));
-	run("mkdir -p %s && cp -R %s/data %s/data && chmod -R go-w %s", home, dir, home, home);
-	local port = free_port();
-	local path = home.."/config.lua";
-	write(path, config:format(home.."/data", home.."/pid", port, home.."/socket", dir, home.."/log",
-		dir.."/localhost.key", dir.."/localhost.crt", extra or ""));
-	local program = name == "prosody" and "prosody -F --config "..path or build.."/couplet -F -c "..path;
-	local started = socket.gettime();
-	local pid = math.tointeger(tonumber(run("sh -c '%s >%s/out 2>&1 & echo $!'", program, home)));
-	while not accepts(port) do
-		assert(socket.gettime() - started < 20, name.." did not start: see "..home);
-	end
-	local start_ms = (socket.gettime() - started) * 1000;
-	return {
-		port = port, pid = pid, start_ms = start_ms;
-		stop = function ()
-			os.execute(("kill %d"):format(pid));
-			local asked = socket.gettime();
-			while os.execute(("kill -0 %d 2>/dev/null"):format(pid)) do
-				socket.select(nil, nil, 0.02); -- until it is gone
-				if socket.gettime() - asked > 5 then -- a peer may hang in its own shutdown
-					os.execute(("kill -9 %d"):format(pid));
-				end
-			end
-		end;
-	};
+	return bench.start(name, 1, function (home, port)
+		return config:format(home.."/data", home.."/pid", port, home.."/socket", dir, home.."/log",
+			dir.."/localhost.key", dir.."/localhost.crt", extra or "");
+	end, bench.commands[name]);
 end
 
 local function load_figures(server, what)
-	local figures = {};
-	for name, value in run("%s %d %d %s", load_program, server.port, server.pid, what):gmatch "(%S+) (%S+)\n" do
-		figures[name] = tonumber(value);
-	end
-	return figures;
+	return bench.figures(server.port, server.pid, what);
 end
 
 local variants = {
@@ -158,20 +77,9 @@ end
 
 -- The median of three, each on a server of its own.
 local function median(variant, what, field)
-	local values = {};
-	for i = 1, 3 do
-		values[i] = with_server(variant, function (server) return load_figures(server, what)[field]; end);
-	end
-	table.sort(values);
-	return values[2], values[1], values[3];
-end
-
-local failures = 0;
-
-local function verdict(label, value, limit, unit)
-	local ok = value <= limit;
-	failures = failures + (ok and 0 or 1);
-	print(("  %-58s %8.3f  (budget %g%s)  %s"):format(label, value, limit, unit or "", ok and "ok" or "MISSED"));
+	return bench.median(3, function ()
+		return with_server(variant, function (server) return load_figures(server, what)[field]; end);
+	end);
 end
 
 local benches = {};
@@ -238,15 +146,9 @@ function benches.start()
 	end
 end
 
-math.randomseed(os.time());
-run("mkdir -p %s/bench %s", build, dir);
-run("cc -O2 -D_GNU_SOURCE -o %s spec/bench/load.c -lssl -lcrypto -Wno-deprecated-declarations 2>&1", load_program);
-run([[openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 30 -subj /CN=localhost \
-	-addext subjectAltName=DNS:localhost -keyout %s/localhost.key -out %s/localhost.crt 2>/dev/null]], dir, dir);
-make_accounts(dir.."/data");
+bench.prepare(accounts);
 local chosen = #arg > 0 and arg or { "start", "login", "idle", "chat" };
 for _, name in ipairs(chosen) do
 	assert(benches[name], "no benchmark called "..name)();
 end
-os.execute("rm -rf "..dir);
-os.exit(failures == 0 and 0 or 1);
+bench.finish();
