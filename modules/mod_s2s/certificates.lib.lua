@@ -36,6 +36,7 @@ local function fire_check(session, domain, cert)
 	local host = hosts[session.host]
 	local kept_chain, kept_identity = session.cert_chain_status, session.cert_identity_status
 	session.cert_chain_status, session.cert_identity_status, session.cert_problem = nil, nil, nil
+	session.cert_proof = nil -- a sentence, when it is something else than names and a chain
 	local result = host.events.fire_event("s2s-check-certificate", { host = domain, session = session, cert = cert })
 	local chain, identity, why = session.cert_chain_status, session.cert_identity_status, session.cert_problem
 	local remote = session.direction == "outgoing" and session.to_host or session.from_host
@@ -45,7 +46,7 @@ local function fire_check(session, domain, cert)
 	if result == false then return false, why or "a module refused the certificate" end
 	if chain ~= "valid" then return false, why or "the certificate is not trusted" end
 	if identity ~= "valid" then return false, why or "the certificate is not for " .. domain end
-	return true, "the certificate is valid for " .. domain
+	return true, session.cert_proof or "the certificate is valid for " .. domain
 end
 
 --- Does the session's certificate prove the domain? true or false, and a sentence.

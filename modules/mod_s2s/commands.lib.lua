@@ -4,7 +4,7 @@ local human_io = require "prosody.util.human.io"
 local jid = require "prosody.util.jid"
 local native = require "couplet.native"
 
-local links, story
+local links, story, first_use
 
 local function each_stream(domain)
 	local found = {}
@@ -75,16 +75,44 @@ local function explain(self, domain)
 	return true
 end
 
+local known_columns = {
+	{ title = "Host", width = "1p", mapper = function (_, one) return one.ours end },
+	{ title = "Trusts", width = "1p", mapper = function (_, one) return one.theirs end },
+	{ title = "Since", width = 10, mapper = function (_, one) return one.first_seen end },
+	{ title = "SHA-256 of the certificate", width = 95, mapper = function (_, one) return one.fingerprint end },
+}
+
+local function known(self)
+	local row = human_io.table(known_columns, math.max(self.session.width or 0, 150))
+	local list = first_use.list()
+	if list[1] then self.session.print(row()) end
+	for _, one in ipairs(list) do self.session.print(row(one)) end
+	return true, ("%d domain%s trusted on first use"):format(#list, #list == 1 and " was" or "s were")
+end
+
+local function forget(_, domain)
+	local name = jid.prep(domain)
+	if not name then return nil, ("%s is not a domain"):format(domain) end
+	local n, err = first_use.forget(name)
+	if not n then return nil, ("The certificate of %s could not be forgotten: %s"):format(name, err) end
+	links.forget_failures(name)
+	if n == 0 then return true, ("No certificate of %s was known"):format(name) end
+	return true, ("The certificate of %s is forgotten; the next one that it shows is trusted"):format(name)
+end
+
 local function add(name, desc, args, handler)
 	module:add_item("shell-command", { section = "s2s", section_desc = "Streams to and from other servers", name = name,
 		desc = desc, args = args, handler = handler })
 end
 
 return function (parts)
-	links, story = parts.links, parts.story
+	links, story, first_use = parts.links, parts.story, parts.first_use
 	add("show", "Lists the streams, all or those of a domain", { { name = "domain", type = "string" } }, show)
 	add("close", "Closes the streams with a domain; the next stanza opens a new one at once",
 		{ { name = "domain", type = "string", required = true } }, close)
 	add("explain", "Tells the last attempt to talk with a domain step by step",
 		{ { name = "domain", type = "string", required = true } }, explain)
+	add("known", "Lists the certificates that are trusted since they were seen first (s2s_trust_on_first_use)", {}, known)
+	add("forget", "Forgets the certificate of a domain: the next one that it shows is trusted",
+		{ { name = "domain", type = "string", required = true } }, forget)
 end

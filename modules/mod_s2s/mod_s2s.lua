@@ -11,6 +11,8 @@
 -- @option s2s_allowed_domains       set, none: when given, only with these domains ("*.example.org": all below it)
 --                                  we talk
 -- @option s2s_denied_domains        set, none: never with these
+-- @option s2s_trust_on_first_use    set, none: of these domains ("*.lan": all below it) the certificate that is seen
+--                                  first is believed, whoever made it, and from then on no other
 -- @option s2s_connect_overrides     table: domain -> { host = name or address (default: the domain), port = 5269 or
 --                                   with direct_tls = true 5270, fingerprint = SHA-256 of the one certificate that
 --                                   proves the domain }, or a list of such; in place of what the DNS says
@@ -29,8 +31,9 @@
 --         config-reloaded, certificates-reloaded
 -- @fires  s2s-check-certificate, s2s-authenticated, s2sin-established, s2sout-established, s2sin-destroyed,
 --         s2sout-destroyed, s2sout-authenticate-legacy
--- @stores none
+-- @stores s2s_first_use (the certificates seen first)
 -- @spec   spec/e2e/s2s_chat_spec.lua, spec/e2e/s2s_certificates_spec.lua, spec/e2e/s2s_forged_spec.lua,
+--         spec/e2e/s2s_first_use_spec.lua,
 --         spec/e2e/s2s_links_spec.lua, spec/modules/mod_s2s/race_spec.lua, spec/interop/prosody_s2s_spec.lua,
 --         spec/interop/ejabberd_s2s_spec.lua
 --
@@ -52,11 +55,12 @@ local policy = module:require "policy"
 local story = module:require "story"
 local targets = module:require "targets"
 local certificates = module:require "certificates" (policy)
+local first_use = module:require "first_use" (policy)
 local links = module:require "links" {
 	policy = policy, targets = targets, certificates = certificates, story = story, race = module:require "race",
 }
 local hook_external = module:require "external"
-module:require "commands" { links = links, story = story }
+module:require "commands" { links = links, story = story, first_use = first_use }
 
 -- For mod_dialback, which depends on this module.
 s2s = { policy = policy, certificates = certificates, links = links } -- luacheck: globals s2s
@@ -244,6 +248,7 @@ function module.add_host(module) -- luacheck: ignore 431
 	module:hook("s2s-authenticated", on_authenticated)
 	module:hook("s2s-session-ended", on_ended)
 	hook_external(module, certificates)
+	first_use.add_host(module)
 
 	function module.unload() links.forget_host(module.host, module.host .. " no longer talks to other servers") end
 end

@@ -44,6 +44,7 @@ function policy.load()
 		secure = prepared_set "s2s_secure_domains";
 		allowed = prepared_set "s2s_allowed_domains";
 		denied = prepared_set "s2s_denied_domains";
+		first_use = prepared_set "s2s_trust_on_first_use";
 		require_encryption = module:get_option_boolean("s2s_require_encryption",
 			module:get_option_boolean("require_encryption", true));
 		pins = {};
@@ -72,7 +73,7 @@ end
 
 --- Must its certificate prove the domain? Otherwise dialback may.
 function policy.needs_certificate(domain)
-	if options.pins[domain] then
+	if options.pins[domain] or is_listed(options.first_use, domain) then
 		return true
 	elseif options.secure_auth then
 		return not is_listed(options.insecure, domain)
@@ -85,6 +86,9 @@ function policy.needs_encryption(domain) return options.require_encryption or po
 
 --- The SHA-256 of the one certificate that proves the domain, in hexadecimal digits; nil when none is pinned.
 function policy.pin(domain) return options.pins[domain] end
+
+--- Is the first certificate the domain shows believed, whoever made it? Then it needs one.
+function policy.trusts_on_first_use(domain) return is_listed(options.first_use, domain) end
 
 --- A domain as certificates and DNS write it; nil for an address.
 function policy.dns_name(domain)
