@@ -461,6 +461,45 @@ static int l_ssl_peerverify(lua_State *L)
 	return 2;
 }
 
+static uint8_t l_byte_field(lua_State *L, int record, const char *name)
+{
+	lua_getfield(L, record, name);
+	lua_Integer number = luaL_checkinteger(L, -1);
+	luaL_argcheck(L, number >= 0 && number <= UINT8_MAX, 2, name);
+	lua_pop(L, 1);
+	return (uint8_t)number;
+}
+
+/* conn:ssl_dane(list) -> "certificate" | "chain" (names are still to be checked) | "unusable" | nil, why. list: TLSA
+ * records { use =, select =, match =, data = } as net.dns reads them. Is the peer's certificate what they say? */
+static int l_ssl_dane(lua_State *L)
+{
+	static const char *const verdicts[] = { "certificate", "chain", "unusable" };
+	struct conn *conn = l_conn(L);
+	struct tls_tlsa records[TLSA_MAX];
+	size_t n = 0;
+	luaL_checktype(L, 2, LUA_TTABLE);
+	for (; n < TLSA_MAX && lua_geti(L, 2, (lua_Integer)n + 1) == LUA_TTABLE; n++) {
+		records[n].usage = l_byte_field(L, 3, "use");
+		records[n].selector = l_byte_field(L, 3, "select");
+		records[n].matching = l_byte_field(L, 3, "match");
+		luaL_argcheck(L, lua_getfield(L, 3, "data") == LUA_TSTRING, 2, "data"); /* stays in its table */
+		records[n].data = l_to_slice(L, -1);
+		lua_settop(L, 2);
+	}
+	const char *why = "not connected";
+	enum tls_dane verdict = TLS_DANE_MISMATCH;
+	if (conn != NULL && conn_is_secure(conn))
+		verdict = tls_peer_dane(conn, records, n, is_client(L), &why);
+	if (verdict != TLS_DANE_MISMATCH) {
+		lua_pushstring(L, verdicts[verdict]);
+		return 1;
+	}
+	lua_pushnil(L);
+	lua_pushstring(L, why);
+	return 2;
+}
+
 static int l_ssl_binding(lua_State *L)
 {
 	static const char *const types[] = { "tls-exporter", "tls-server-end-point", "tls-unique", NULL };
@@ -535,6 +574,7 @@ void l_add_conns(lua_State *L)
 		{ "setlistener", l_setlistener }, { "starttls", l_starttls },
 		{ "ssl", l_ssl },               { "ssl_info", l_ssl_info },
 		{ "ssl_peerchain_pem", l_ssl_peerchain_pem }, { "ssl_peerverify", l_ssl_peerverify },
+		{ "ssl_dane", l_ssl_dane },
 		{ "ssl_binding", l_ssl_binding }, { "set_rate", l_set_rate },
 		{ "set_idle", l_set_idle },     { "socket", l_socket },
 		{ "counts", l_counts },         { "send_file", l_conn_send_file },

@@ -40,6 +40,7 @@ static int l_tls_context(lua_State *L)
 		.key = text_field(L, "key"),
 		.ca_file = text_field(L, "ca_file"),
 		.ca_path = text_field(L, "ca_path"),
+		.crl_file = text_field(L, "crl_file"),
 		.ciphers = text_field(L, "ciphers"),
 		.curves = text_field(L, "curves"),
 		.min_protocol = text_field(L, "min_protocol"),

@@ -92,11 +92,23 @@ static int load_certificate(SSL_CTX *ssl, const struct tls_config *config, struc
 	return 0;
 }
 
+static int load_revoked(SSL_CTX *ssl, const struct tls_config *config, struct error *error_r)
+{
+	if (config->crl_file == NULL)
+		return 0;
+	if (check_readable("list of revoked certificates", config->crl_file, error_r) != 0)
+		return -1;
+	if (tls_trust_no_revoked(ssl, config->crl_file) != 0)
+		return error_set(error_r, "TLS: %s holds no usable list of revoked certificates (CRL) in PEM form: %s",
+				 config->crl_file, ssl_reason());
+	return 0;
+}
+
 static int load_trust(SSL_CTX *ssl, const struct tls_config *config, struct error *error_r)
 {
 	if (config->ca_file == NULL && config->ca_path == NULL) {
 		tls_trust_the_system(ssl);
-		return 0;
+		return load_revoked(ssl, config, error_r);
 	}
 	if (config->ca_file != NULL) {
 		if (check_readable("file of trust anchors", config->ca_file, error_r) != 0)
@@ -108,7 +120,7 @@ static int load_trust(SSL_CTX *ssl, const struct tls_config *config, struct erro
 	if (config->ca_path != NULL && SSL_CTX_load_verify_dir(ssl, config->ca_path) != 1)
 		return error_set(error_r, "TLS: %s is no usable directory of trust anchors: %s", config->ca_path,
 				 ssl_reason());
-	return 0;
+	return load_revoked(ssl, config, error_r);
 }
 
 /* A peer's certificate never decides the handshake: whoever asks later (tls_peer_chain_is_valid) decides, and pays for

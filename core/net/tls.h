@@ -21,6 +21,8 @@ struct tls_config {
 	const char *key;         /* PEM key file without a password, NULL: in the certificate's file */
 	const char *ca_file;     /* trust anchors, NULL with ca_path: the system's */
 	const char *ca_path;
+	const char *crl_file;    /* PEM lists of revoked certificates, NULL: none. Authorities without a list there are
+				  * believed that they have revoked nothing; one whose list is out of date is not */
 	const char *ciphers;     /* TLS 1.2 list, NULL: ours; with another list its author answers for it */
 	const char *curves;      /* NULL: X25519:P-256:P-384 */
 	const char *min_protocol;/* "tlsv1_2" (default), "tlsv1_3" */
@@ -58,8 +60,25 @@ size_t tls_binding_unique(struct conn *conn, uint8_t into[64]);
 /* The peer's certificate chain, first the leaf, as PEM; gives a string to mem_free, NULL when there is none. */
 char *tls_peer_chain_pem(struct conn *conn);
 /* Does the peer's chain lead to a trust anchor, for a server's or a client's purpose (for a client, a server's
- * certificate will do)? The handshake itself never asks. Names are not looked at. why: OpenSSL's words when not. */
+ * certificate will do), with keys and signatures of at least 112 bits of security (RSA from 2048 bits, no MD5, no
+ * SHA-1)? The handshake itself never asks. Names are not looked at. why: OpenSSL's words when not. */
 bool tls_peer_chain_is_valid(struct conn *conn, bool as_server, const char **why_r);
+
+/* A TLSA record (RFC 6698 2.1), its data borrowed. */
+struct tls_tlsa {
+	uint8_t usage, selector, matching;
+	struct slice data;
+};
+enum { TLSA_MAX = 100 }; /* of one name; more are not looked at */
+enum tls_dane {
+	TLS_DANE_CERTIFICATE, /* usage 3: it is this certificate or key; names and dates do not matter (RFC 7671 5.1) */
+	TLS_DANE_CHAIN,       /* usage 0, 1 or 2: the chain is good; its names are still to be looked at */
+	TLS_DANE_UNUSABLE,    /* no record is of a kind we know: as if there were none (RFC 7671 4.1) */
+	TLS_DANE_MISMATCH,    /* why: OpenSSL's words */
+};
+/* Is the peer's chain what these records say? */
+enum tls_dane tls_peer_dane(struct conn *conn, const struct tls_tlsa *records, size_t n, bool as_server,
+			    const char **why_r);
 /* SHA-256 of the peer's leaf certificate; false when there is none. */
 bool tls_peer_fingerprint(struct conn *conn, uint8_t into[32]);
 

@@ -3,7 +3,6 @@
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
-#include <openssl/x509v3.h>
 
 #include "base/mem.h"
 #include "net/conn.h"
@@ -104,8 +103,7 @@ size_t tls_binding_unique(struct conn *conn, uint8_t into[64])
 	return len <= BINDING_MAX ? len : 0;
 }
 
-/* The peer's leaf: counted, NULL when there is none. */
-static X509 *peer_leaf(struct conn *conn)
+X509 *tls_peer_leaf(struct conn *conn)
 {
 	SSL *ssl = conn_ssl(conn);
 	return ssl != NULL ? SSL_get1_peer_certificate(ssl) : NULL;
@@ -113,7 +111,7 @@ static X509 *peer_leaf(struct conn *conn)
 
 char *tls_peer_chain_pem(struct conn *conn)
 {
-	X509 *leaf = peer_leaf(conn);
+	X509 *leaf = tls_peer_leaf(conn);
 	if (leaf == NULL)
 		return NULL;
 	char *text = NULL;
@@ -137,73 +135,9 @@ out:
 	return text;
 }
 
-/* The system's trust anchors, one store for all contexts. A file of them takes some 20 ms to read, so they are read
- * when the first chain is to be judged, and again for contexts made after that (a reload). */
-static struct {
-	X509_STORE *store;
-	bool is_read;
-} the_system;
-
-void tls_trust_the_system(SSL_CTX *ssl)
-{
-	if (the_system.store == NULL || the_system.is_read) {
-		X509_STORE_free(the_system.store); /* contexts that use it count for themselves */
-		the_system.store = X509_STORE_new();
-		the_system.is_read = false;
-	}
-	if (the_system.store != NULL)
-		SSL_CTX_set1_cert_store(ssl, the_system.store);
-}
-
-static X509_STORE *trust_of(SSL *ssl)
-{
-	X509_STORE *store = SSL_CTX_get_cert_store(SSL_get_SSL_CTX(ssl));
-	if (store == the_system.store && !the_system.is_read) {
-		the_system.is_read = true;
-		X509_STORE_set_default_paths(store);
-	}
-	return store;
-}
-
-static int verify(struct conn *conn, X509 *leaf, int purpose)
-{
-	SSL *ssl = conn_ssl(conn);
-	int result = X509_V_ERR_OUT_OF_MEM;
-	X509_STORE_CTX *store = X509_STORE_CTX_new();
-	if (store != NULL && X509_STORE_CTX_init(store, trust_of(ssl), leaf, SSL_get_peer_cert_chain(ssl)) == 1) {
-		X509_STORE_CTX_set_purpose(store, purpose);
-		X509_STORE_CTX_set_flags(store, X509_V_FLAG_TRUSTED_FIRST);
-		X509_STORE_CTX_set_depth(store, 10);
-		/* Both must agree: the return value and the reason. */
-		int is_valid = X509_verify_cert(store);
-		result = X509_STORE_CTX_get_error(store);
-		if (is_valid != 1 && result == X509_V_OK)
-			result = X509_V_ERR_UNSPECIFIED;
-	}
-	X509_STORE_CTX_free(store);
-	ERR_clear_error();
-	return result;
-}
-
-bool tls_peer_chain_is_valid(struct conn *conn, bool as_server, const char **why_r)
-{
-	X509 *leaf = peer_leaf(conn);
-	if (leaf == NULL) {
-		*why_r = "no certificate was presented";
-		return false;
-	}
-	int result = verify(conn, leaf, as_server ? X509_PURPOSE_SSL_SERVER : X509_PURPOSE_SSL_CLIENT);
-	/* A peer server that connects to us often has a certificate for servers only; authorities issue no other. */
-	if (!as_server && result == X509_V_ERR_INVALID_PURPOSE)
-		result = verify(conn, leaf, X509_PURPOSE_SSL_SERVER);
-	X509_free(leaf);
-	*why_r = result == X509_V_OK ? NULL : X509_verify_cert_error_string(result);
-	return result == X509_V_OK;
-}
-
 bool tls_peer_fingerprint(struct conn *conn, uint8_t into[32])
 {
-	X509 *leaf = peer_leaf(conn);
+	X509 *leaf = tls_peer_leaf(conn);
 	if (leaf == NULL)
 		return false;
 	unsigned len = 0;

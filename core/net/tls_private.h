@@ -37,8 +37,13 @@ SSL_CTX *tls_context_find(struct tls_context *server, const char *sni); /* NULL:
 struct slice tls_context_alpn(const struct tls_context *context);
 /* "a,b" to wire form, at most 255 bytes; -1 when that does not fit or a name is empty. */
 int tls_alpn_wire(const char *protocols, char into[256], size_t *len_r);
-/* tls_peer.c: makes the system's trust anchors those of a context, unread until a chain is judged. */
+/* tls_peer.c: the peer's leaf certificate, counted; NULL when there is none. */
+X509 *tls_peer_leaf(struct conn *conn);
+/* tls_verify.c: makes the system's trust anchors those of a context, unread until a chain is judged. */
 void tls_trust_the_system(SSL_CTX *ssl);
+/* tls_verify.c: certificates that these lists of revoked ones name are not believed. The context's trust anchors are
+ * set before. -1 when there is none in the file. */
+int tls_trust_no_revoked(SSL_CTX *ssl, const char *crl_file);
 /* tls_layer.c: the choices made during the client hello, installed on every server context. */
 int tls_choose_by_sni(SSL *ssl, int *alert, void *arg);
 int tls_choose_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len, const unsigned char *in,

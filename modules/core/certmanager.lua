@@ -275,7 +275,7 @@ local function native_settings(settings, mode)
 	local curves = settings.curveslist or settings.curve
 	return {
 		certificate = path("certificate"), key = path("key"),
-		ca_file = path("cafile"), ca_path = path("capath"),
+		ca_file = path("cafile"), ca_path = path("capath"), crl_file = path("crlfile"),
 		ciphers = settings.ciphers,
 		curves = type(curves) == "table" and table_concat(curves, ":") or curves,
 		min_protocol = min_protocol(settings),
@@ -286,8 +286,8 @@ local function native_settings(settings, mode)
 end
 
 local setting_names = {
-	"certificate", "key", "ca_file", "ca_path", "ciphers", "curves", "min_protocol", "ask_client_certificate", "alpn",
-	"server",
+	"certificate", "key", "ca_file", "ca_path", "crl_file", "ciphers", "curves", "min_protocol",
+	"ask_client_certificate", "alpn", "server",
 }
 local contexts = setmetatable({}, { __mode = "v" }) -- settings as text -> context: hosts with one certificate share one
 
@@ -390,7 +390,7 @@ function _M.create_service_context(service, port)
 	log("debug", "Port %d (%s) uses %s%s", port, service.name, settings.certificate,
 		default_host and " for unknown names" or "")
 	for _, name in ipairs(host_names()) do
-		local host_context = _M.create_context(name, "server", service.ssl_config)
+		local host_context = _M.create_context(name, "server", own_ssl, service.ssl_config)
 		if host_context then
 			context:set_sni(to_ascii(name) or name, host_context)
 		end

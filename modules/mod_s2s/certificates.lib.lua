@@ -43,13 +43,14 @@ local function fire_check(session, domain, cert)
 	if remote and domain ~= remote then -- these fields tell of the domain in the stream's header
 		session.cert_chain_status, session.cert_identity_status = kept_chain, kept_identity
 	end
-	if result == false then return false, why or "a module refused the certificate" end
+	if result == false then return false, why or "a module refused the certificate", true end
 	if chain ~= "valid" then return false, why or "the certificate is not trusted" end
 	if identity ~= "valid" then return false, why or "the certificate is not for " .. domain end
 	return true, session.cert_proof or "the certificate is valid for " .. domain
 end
 
---- Does the session's certificate prove the domain? true or false, and a sentence.
+--- Does the session's certificate prove the domain? true or false, a sentence, and, after false, whether the session
+-- must not be used at all, whatever policy says.
 function certificates.prove(session, domain)
 	local results = session.cert_results
 	if not results then
@@ -57,8 +58,8 @@ function certificates.prove(session, domain)
 		session.cert_results = results
 	end
 	local known = results[domain]
-	if known then return known.is_valid, known.text end
-	local is_valid, text
+	if known then return known.is_valid, known.text, known.is_refused end
+	local is_valid, text, is_refused
 	local pem = session.secure and session.conn and session.conn:ssl_peerchain_pem()
 	local cert = pem and x509core.from_pem(pem)
 	local pin = policy.pin(domain)
@@ -73,10 +74,15 @@ function certificates.prove(session, domain)
 		session.cert_chain_status = is_valid and "valid" or "invalid"
 		session.cert_identity_status = session.cert_chain_status
 	else
-		is_valid, text = fire_check(session, domain, cert)
+		is_valid, text, is_refused = fire_check(session, domain, cert)
 	end
-	results[domain] = { is_valid = is_valid, text = text }
-	return is_valid, text
+	results[domain] = { is_valid = is_valid, text = text, is_refused = is_refused }
+	return is_valid, text, is_refused
+end
+
+--- More is known now: the certificate is judged anew for that domain.
+function certificates.reconsider(session, domain)
+	if session.cert_results then session.cert_results[domain] = nil end
 end
 
 --- The library, for the policy that mod_s2s has loaded.

@@ -270,9 +270,9 @@ function link:secured(session)
 	local info = session.conn:ssl_info() or {}
 	self:note("TLS: %s, %s%s", info.protocol or "?", info.cipher or "?",
 		info.alpn and info.alpn ~= "" and ", " .. info.alpn or "")
-	local is_valid, text = certificates.prove(session, self.theirs)
+	local is_valid, text, is_refused = certificates.prove(session, self.theirs)
 	self:note("%s", text)
-	if not is_valid and policy.needs_certificate(self.theirs) then
+	if not is_valid and (is_refused or policy.needs_certificate(self.theirs)) then
 		self:refuse(session, ("%s could not prove that it is %s: %s"):format(session.conn:ip(), self.theirs, text))
 		return false
 	end

@@ -21,11 +21,13 @@
 -- @option unbound                   table: how names are looked up: forward, resolvconf, hoststxt, trusted, trustfile,
 --                                   options (see docs/federation.md)
 -- @option dns_timeout               seconds, 10: that an answer of a name server may take
+-- @option use_dane                  boolean, false: a domain whose servers have TLSA records, validated by DNSSEC,
+--                                   proves itself by the certificate they name, and by no other (RFC 7673)
 -- @option disallow_s2s              boolean, false: a host that does not talk to other servers
 -- @option s2s_ssl                   table: as ssl (see core.certmanager), for streams between servers
 -- @option ssl                       table: see core.certmanager
--- @hooks  route/remote, s2s-stream-opened, s2s-stream-features, s2s-authenticated, s2sout-connected,
---         s2s-session-secured, s2s-session-ended, stanza/http://etherx.jabber.org/streams:features,
+-- @hooks  route/remote, s2s-check-certificate, s2s-stream-opened, s2s-stream-features, s2s-authenticated,
+--         s2sout-connected, s2s-session-secured, s2s-session-ended, stanza/http://etherx.jabber.org/streams:features,
 --         stanza/urn:ietf:params:xml:ns:xmpp-tls:proceed, stanza/urn:ietf:params:xml:ns:xmpp-tls:failure,
 --         stanza/urn:ietf:params:xml:ns:xmpp-sasl:auth, :success and :failure, host-deactivated, server-stopping,
 --         config-reloaded, certificates-reloaded
@@ -33,8 +35,8 @@
 --         s2sout-destroyed, s2sout-authenticate-legacy
 -- @stores s2s_first_use (the certificates seen first)
 -- @spec   spec/e2e/s2s_chat_spec.lua, spec/e2e/s2s_certificates_spec.lua, spec/e2e/s2s_forged_spec.lua,
---         spec/e2e/s2s_first_use_spec.lua,
---         spec/e2e/s2s_links_spec.lua, spec/modules/mod_s2s/race_spec.lua, spec/interop/prosody_s2s_spec.lua,
+--         spec/e2e/s2s_first_use_spec.lua, spec/e2e/s2s_links_spec.lua, spec/e2e/s2s_dns_spec.lua,
+--         spec/e2e/s2s_dane_spec.lua, spec/modules/mod_s2s/race_spec.lua, spec/interop/prosody_s2s_spec.lua,
 --         spec/interop/ejabberd_s2s_spec.lua
 --
 -- Always true: a domain is believed only through s2s-authenticated, and not against the policy; the core takes
@@ -55,6 +57,7 @@ local policy = module:require "policy"
 local story = module:require "story"
 local targets = module:require "targets"
 local certificates = module:require "certificates" (policy)
+local dane = module:require "dane"
 local first_use = module:require "first_use" (policy)
 local links = module:require "links" {
 	policy = policy, targets = targets, certificates = certificates, story = story, race = module:require "race",
@@ -62,8 +65,8 @@ local links = module:require "links" {
 local hook_external = module:require "external"
 module:require "commands" { links = links, story = story, first_use = first_use }
 
--- For mod_dialback, which depends on this module.
-s2s = { policy = policy, certificates = certificates, links = links } -- luacheck: globals s2s
+-- For modules that depend on this one, such as mod_dialback.
+s2s = { policy = policy, certificates = certificates, links = links, dane = dane } -- luacheck: globals s2s
 
 local sessions = module:shared("sessions") -- COMPAT with modules that read /*/s2s/sessions: conn -> session
 
@@ -118,9 +121,9 @@ local function on_opened(event)
 		session:close({ condition = "policy-violation", text = why })
 	elseif session.secure and session.type == "s2sin_unauthed" then
 		local info = session.conn:ssl_info() or {}
-		local is_valid, text = certificates.prove(session, theirs)
+		local is_valid, text, is_refused = certificates.prove(session, theirs)
 		note_incoming(session, "TLS: %s, %s; %s", info.protocol or "?", info.cipher or "?", text)
-		if not is_valid and policy.needs_certificate(theirs) then
+		if not is_valid and (is_refused or policy.needs_certificate(theirs)) then
 			session.log("info", "%s is not believed: %s", theirs, text)
 			session:close({ condition = "not-authorized", text = ("You have not proven to be %s: %s"):format(theirs, text) })
 		end
@@ -138,7 +141,7 @@ local function on_features(session, features)
 	elseif features:get_child("starttls", xmlns_tls) then
 		session.sends2s(st.stanza("starttls", { xmlns = xmlns_tls }))
 		return true
-	elseif policy.needs_encryption(session.to_host) then
+	elseif policy.needs_encryption(session.to_host) or dane.needs_encryption(session) then
 		link:refuse(session, session.to_host .. " does not offer encryption (STARTTLS), without which we do not talk")
 		return true
 	else
@@ -176,7 +179,10 @@ local function check_policy(event)
 	if may and policy.needs_encryption(theirs) and not session.secure then
 		may, why = false, "the connection is not encrypted"
 	end
-	if may and policy.needs_certificate(theirs) then may, why = certificates.prove(session, theirs) end
+	if may and (session.secure or policy.needs_certificate(theirs)) then
+		local is_valid, text, is_refused = certificates.prove(session, theirs)
+		if not is_valid and (is_refused or policy.needs_certificate(theirs)) then may, why = false, text end
+	end
 	if may then return end
 	session.log("warn", "%s is not believed: %s", theirs, why)
 	session:close({ condition = "not-authorized", text = why })
@@ -244,6 +250,7 @@ function module.add_host(module) -- luacheck: ignore 431
 	module:hook_tag(xmlns_streams, "features", on_useless_features, -1000)
 	module:hook_tag(xmlns_tls, "proceed", on_proceed)
 	module:hook_tag(xmlns_tls, "failure", on_tls_failure)
+	module:hook("s2s-check-certificate", dane.check_outgoing, 10)
 	module:hook("s2s-authenticated", check_policy, 100)
 	module:hook("s2s-authenticated", on_authenticated)
 	module:hook("s2s-session-ended", on_ended)

@@ -17,7 +17,7 @@ local MAX_TARGETS = 8
 
 local targets = {}
 
-local overrides, is_allowed
+local overrides, is_allowed, use_dane
 
 function targets.load()
 	overrides = {}
@@ -36,6 +36,7 @@ function targets.load()
 		allowed = address.checker()
 	end
 	is_allowed = allowed
+	use_dane = module:get_option_boolean("use_dane", false)
 	module:get_option_number("dns_timeout", 10, 0.1, 60) -- for net.unbound; a bad one is told here
 	local ok, why = unbound_settings.check(module:get_option("unbound"))
 	if not ok then module:log("error", "No name can be looked up: %s", why) end
@@ -84,7 +85,7 @@ local function resolvers_for(domain, note)
 		return { { resolver = basic.new(ip, DEFAULT_PORT, "tcp", { is_allowed = is_allowed }), from = "the domain itself" } }
 	end
 	return { { from = "DNS", resolver = service.new(domain, { "xmpps-server", "xmpp-server" }, "tcp",
-		{ default_port = DEFAULT_PORT, is_allowed = is_allowed, note = note }) } }
+		{ default_port = DEFAULT_PORT, is_allowed = is_allowed, use_dane = use_dane, note = note }) } }
 end
 
 --- The targets of a domain, asked for one after the other. note: a function (text, ...) that is told what the DNS
@@ -105,13 +106,13 @@ function methods:next(cb)
 	current.resolver:next(function (conn_type, ip, port, extra)
 		if self.is_cancelled then return end
 		if not conn_type then
-			self.err = ip or self.err
+			self.err = self.refused or ip or self.err
 			self.is_unanswered = self.is_unanswered or port
 			self.at = self.at + 1
 			return self:next(cb)
 		end
 		if is_own_listener(ip, port) then
-			self.err = ("%s port %d is this server itself"):format(ip, port)
+			self.refused = ("%s port %d is this server itself"):format(ip, port)
 			return self:next(cb)
 		end
 		self.left = self.left - 1

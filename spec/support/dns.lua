@@ -1,6 +1,9 @@
 --- A name server with a small DNS of its own: a root zone and zones below it, signed with keys that are thrown away.
 --
---   local server = dns.start()                    nil, reason when nsd, ldns or libunbound is not installed
+--   local server = dns.start()                    nil, reason when nsd, ldns or libunbound is not installed. May be
+--                                                 given more zones, signed ones and others: a table such as
+--                                                 { example = "montague A 127.0.0.1\n" } each. In signed ones baddbadd
+--                                                 is changed after the signing
 --   server:settings { ... }                       what the option `unbound` says to use it, and more settings
 --   server.relay                                  stands between resolver and server, run by spec.support.loop
 --     .silent["pattern"] = true                   questions for such names are lost (at first: "silent")
@@ -116,7 +119,7 @@ host     IN A 192.0.2.67
 ]],
 }
 
--- Signs the zones of $1, each with keys of its own. The root comes last, since it vouches for the others.
+-- Signs the zones of $1 and those in $2, each with keys of its own. The root comes last: it vouches for the others.
 local script = [[
 set -e
 cd "$1"
@@ -131,9 +134,16 @@ sign secure. secure
 sign broken. broken
 sign expired. expired -i 20200101000000 -e 20200201000000
 sed -i "s/192\\.0\\.2\\.66/192.0.2.99/" broken.signed
+for name in $2; do
+	sign $name. $name
+	sed -i "s/baddbadd/badddbad/" $name.signed # a record that is no longer what was signed
+	cat $name.ds >> root
+done
 cat secure.ds broken.ds expired.ds >> root
 sign . root
-mv plain plain.signed
+for name in plain $3; do
+	mv $name $name.signed
+done
 ]]
 
 local function write_file(path, text)
@@ -146,20 +156,32 @@ local function read_file(path)
 	return file:read("a")
 end
 
-local function make_zones(folder)
+local function names_of(some)
+	local names = {}
+	for name in pairs(some or {}) do names[#names + 1] = name end
+	return names
+end
+
+local function make_zones(folder, more, unsigned)
+	local all = {}
+	for _, some in ipairs { zones, more or {}, unsigned or {} } do
+		for name, records in pairs(some) do all[name] = records end
+	end
 	local root = zone_head:gsub("%%s", "root")
 	root = root .. "ns.root. IN A 127.0.0.1\n"
-	for name, records in pairs(zones) do
+	for name, records in pairs(all) do
 		write_file(folder .. "/" .. name, zone_head:gsub("%%s", name) .. records)
 		root = root .. ("%s. IN NS ns.%s.\nns.%s. IN A 127.0.0.1\n"):format(name, name, name)
 	end
 	write_file(folder .. "/root", root)
-	local pipe = assert(io.popen(("sh -c '%s' sh '%s' 2>&1"):format(script, folder)))
+	local pipe = assert(io.popen(("sh -c '%s' sh '%s' '%s' '%s' 2>&1"):format(script, folder,
+		table.concat(names_of(more), " "), table.concat(names_of(unsigned), " "))))
 	local said = pipe:read("a")
 	assert(pipe:close(), said)
+	return all
 end
 
-local function nsd_configuration(folder, port)
+local function nsd_configuration(folder, port, all)
 	local lines = { ([[
 server:
 	server-count: 1
@@ -175,7 +197,7 @@ server:
 remote-control:
 	control-enable: no
 ]]):format(port, folder, folder, folder .. "/xfrd.state", folder .. "/zone.list") }
-	for name in pairs(zones) do
+	for name in pairs(all) do
 		lines[#lines + 1] = ("zone:\n\tname: %q\n\tzonefile: %q\n"):format(name, name .. ".signed")
 	end
 	lines[#lines + 1] = 'zone:\n\tname: "."\n\tzonefile: "root.signed"\n'
@@ -300,7 +322,7 @@ end
 -- Runs it on a port that was free just now; false when somebody was faster.
 local function run_nsd(self, nsd)
 	self.port, self.output = free_port(), {}
-	write_file(self.folder .. "/nsd.conf", nsd_configuration(self.folder, self.port))
+	write_file(self.folder .. "/nsd.conf", nsd_configuration(self.folder, self.port, self.zones))
 	self.process = process.spawn { nsd, "-d", "-c", self.folder .. "/nsd.conf" }
 	self.process:close_input()
 	local has_ended
@@ -320,7 +342,7 @@ local function run_nsd(self, nsd)
 	return self.is_running
 end
 
-function dns.start()
+function dns.start(more_zones, unsigned_zones)
 	if not pcall(require, "couplet.unbound") then
 		return nil, "libunbound is not built in"
 	end
@@ -335,7 +357,7 @@ function dns.start()
 	pipe = io.popen "mktemp -d /tmp/couplet-dns.XXXXXX"
 	self.folder = pipe:read "l"
 	pipe:close()
-	make_zones(self.folder)
+	self.zones = make_zones(self.folder, more_zones, unsigned_zones)
 	for _ = 1, 20 do
 		if run_nsd(self, nsd) then break end
 	end
@@ -358,8 +380,8 @@ function server:settings(more, direct)
 end
 
 --- The same as a line of the configuration.
-function server:configuration()
-	local settings = self:settings()
+function server:configuration(direct)
+	local settings = self:settings(nil, direct)
 	return ("unbound = { resolvconf = false; hoststxt = false; trusted = { %q }; forward = %q }\n"):format(
 		settings.trusted[1], settings.forward)
 end

@@ -5,6 +5,8 @@
 --   verona.montague, verona.capulet           servers (spec.support.server) of montague.example and capulet.example
 --   verona:stop()
 --   federation.certificate "name"             its files: { certificate =, key = }
+--   federation.hole "::1"                     where connecting takes forever
+--   federation.banner "220 hello"             where something else listens
 --   federation.peer(server, { from = "verona.example", certificate = "verona" })   a client in jabber:server
 
 local certs = require "spec.support.certs"
@@ -16,8 +18,6 @@ local sha = require "spec.support.sha"
 local socket = require "socket"
 
 local federation = {}
-
-local folder = (os.getenv "COUPLET_BUILD" or "build/test") .. "/s2s_certs"
 
 -- Certificates of verona.example and what is wrong with them; all by the authority of spec.support.certs but "strange".
 local script = [[
@@ -62,6 +62,26 @@ by_ca mail_only x "subjectAltName=DNS:verona.example
 extendedKeyUsage=emailProtection"
 by_ca expired x "subjectAltName=DNS:verona.example
 $both" -1
+all() { # BEFORE AFTER NAME...
+	before=$1; after=$2; list=; shift 2
+	for one; do list="$list${list:+,}$before$one$after"; done
+	printf "subjectAltName=%s" "$list"
+}
+by_ca everybody x "$(all DNS: .example capulet direct merged failover wrong hole six alias)
+$both"
+by_ca dane x "$(all DNS: .example wrong pkix-ee pkix-ta unusable none tampered silent)
+$both"
+# An authority nobody trusts, and what it has signed.
+key strange_ca
+openssl req -new -x509 -key strange_ca.key -sha256 -days 3650 -subj "/CN=Strange authority" \
+	-addext basicConstraints=critical,CA:TRUE -addext keyUsage=critical,keyCertSign,cRLSign -out strange_ca.crt
+by_strange() { # NAME NAMES
+	signed "$1" x "subjectAltName=$2
+$both" 3650 strange_ca.crt strange_ca.key
+	cat strange_ca.crt >> "$1.crt"
+}
+by_strange strange DNS:verona.example
+by_strange strange_ta DNS:host-ta.example
 key self
 openssl req -new -x509 -key self.key -sha256 -days 3650 -subj /CN=verona.example \
 	-addext subjectAltName=DNS:verona.example -out self.crt
@@ -72,10 +92,14 @@ for name in montague capulet; do
 done
 ]]
 
+-- Made once for this script.
+local folder = ("%s/s2s_certs_%s"):format(os.getenv "COUPLET_BUILD" or "build/test",
+	sha.hex(sha.sha1(script)):sub(1, 8))
+
 local function make()
 	local temporary = ("%s.%s"):format(folder, io.open("/proc/self/stat"):read("n"))
-	local command = ("sh -c '%s' sh '%s' '%s' '%s' 2>&1"):format(script:gsub("'", "'\\''"), temporary,
-		certs.path "ca.crt", (certs.path "ca.crt"):gsub("%.crt$", ".key"))
+	local command = ("sh -c '%s' sh '%s' '%s' '%s' 2>&1"):format((script:gsub("'", "'\\''")), temporary,
+		certs.path "ca.crt", certs.path "ca.key")
 	local pipe = assert(io.popen(command))
 	local said = pipe:read("a")
 	assert(pipe:close(), said)
@@ -89,11 +113,26 @@ function federation.certificate(name)
 	return { certificate = path .. ".crt", key = path .. ".key" }
 end
 
+--- An option ssl for a server or host with that certificate.
+function federation.ssl_option(name)
+	local files = federation.certificate(name)
+	return ("{ certificate = %q; key = %q; cafile = %q }"):format(files.certificate, files.key, certs.path "ca.crt")
+end
+
 --- Configuration lines for a server with that certificate, as far as other servers see it.
 function federation.ssl(name)
-	local files = federation.certificate(name)
-	local ssl = ("{ certificate = %q; key = %q; cafile = %q }"):format(files.certificate, files.key, certs.path "ca.crt")
+	local ssl = federation.ssl_option(name)
 	return ("s2s_ssl = %s\ns2s_direct_tls_ssl = %s\n"):format(ssl, ssl)
+end
+
+--- The data of a TLSA record for one of them (RFC 6698 2.1): usage, selector and matching type 1, such as "3 1 1".
+function federation.tlsa(name, fields)
+	local path = federation.certificate(name).certificate
+	local form = fields:find "^%d 1" and "-noout -pubkey | openssl pkey -pubin -outform DER" or "-outform DER"
+	local pipe = io.popen(("openssl x509 -in '%s' %s | openssl dgst -sha256 -r"):format(path, form))
+	local digits = pipe:read("a"):match "^%x+"
+	pipe:close()
+	return fields .. " " .. digits
 end
 
 --- A configuration line: where domains are. routes: domain -> { port =, direct_tls =, fingerprint = }.
@@ -266,6 +305,48 @@ function federation.name_server(ports, target)
 	return { port = tonumber(port), close = function()
 		loop.forget(udp)
 		udp:close()
+	end }
+end
+
+-- ---- a peer that does not answer ----
+
+--- A black hole on loopback: its queue is full, so whoever connects there hears nothing. port: 0 for any.
+function federation.hole(address, port)
+	local is_ipv6 = address:find(":", 1, true)
+	local listening = assert(is_ipv6 and socket.tcp6() or socket.tcp4())
+	assert(listening:bind(address, port or 0))
+	assert(listening:listen(0))
+	local _, bound = listening:getsockname()
+	local callers = {}
+	for i = 1, 8 do
+		callers[i] = is_ipv6 and socket.tcp6() or socket.tcp4()
+		callers[i]:settimeout(0)
+		callers[i]:connect(address, bound)
+	end
+	return { port = tonumber(bound), close = function()
+		for _, one in ipairs(callers) do one:close() end
+		listening:close()
+	end }
+end
+
+--- Something else than a server: says this to who connects, and nothing more.
+function federation.banner(text)
+	local port = Server.free_port()
+	local listening = assert(socket.bind("127.0.0.1", port))
+	listening:settimeout(0)
+	local accepted = {}
+	loop.watch(listening, function()
+		local one = listening:accept()
+		if one then
+			one:settimeout(0)
+			one:send(text)
+			accepted[#accepted + 1] = one
+		end
+	end)
+	return { port = port, close = function()
+		loop.forget(listening)
+		for _, one in ipairs(accepted) do one:close() end
+		listening:close()
 	end }
 end
 
