@@ -232,7 +232,6 @@ local stop_global = serve_items(module, nil)
 -- Proxies
 
 local trusted, is_legacy_forwarded
-local warned = false
 
 local function read_proxies()
 	trusted = {}
@@ -271,20 +270,22 @@ local function hops_of(headers)
 	return hops, last and last.proto and last.proto:lower()
 end
 
--- The client is the last hop that is not a proxy of ours.
-local function peer_facts(request, state)
-	local address, secure = request.ip, request.secure
-	local headers = request.headers
-	if state.is_proxy == nil then state.is_proxy = trusted[1] ~= nil and is_trusted(address) end
-	if not state.is_proxy then
-		if headers.x_forwarded_for and not warned then
-			warned = true
-			module:log("info", "%s sends X-Forwarded-For and is not believed; if it is your proxy, add it to trusted_proxies",
-				address)
-		end
-		return address, secure
+local warned = false
+
+local function is_proxy(request)
+	if is_trusted(request.ip) then return true end
+	if request.headers.x_forwarded_for and not warned then
+		warned = true
+		module:log("info", "%s sends X-Forwarded-For and is not believed; if it is your proxy, add it to trusted_proxies",
+			request.ip)
 	end
-	local hops, proto = hops_of(headers)
+	return false
+end
+
+-- The client is the last hop that is not a proxy of ours.
+local function peer_facts(request)
+	local address, secure = request.ip, request.secure
+	local hops, proto = hops_of(request.headers)
 	for i = #hops, 1, -1 do
 		if not pton(hops[i]) then break end
 		address = hops[i]
@@ -297,6 +298,7 @@ end
 local function configure()
 	read_proxies()
 	server.set_option("body_size_limit", module:get_option_integer("http_max_content_size", 1024 * 1024, 0))
+	server.set_option("is_proxy", is_proxy)
 	server.set_option("peer_facts", peer_facts)
 	server.set_default_host(module:get_option_string("http_default_host"))
 end
@@ -306,7 +308,7 @@ module:hook("config-reloaded", configure)
 
 function module.unload()
 	stop_global()
-	server.set_option("peer_facts", nil)
+	server.set_option("is_proxy", nil)
 end
 
 module:provides("net", {

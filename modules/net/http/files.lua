@@ -218,7 +218,9 @@ function _M.serve(options)
 			file, facts = wire.open(directory == "" and "/" or directory or ".", name or root)
 			path = name or root
 		else
-			path = s_match(path, "^/?(.*)$")
+			if s_sub(path, 1, 1) == "/" then
+				path = s_sub(path, 2)
+			end
 			if #path > 4096 then
 				return 414
 			end

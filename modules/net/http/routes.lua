@@ -24,6 +24,7 @@ end
 local function new()
 	local whole, wild = {}, {} -- name or prefix -> sorted list of entries; never changed in place
 	local lengths = {}         -- of the prefixes in `wild`, each once
+	local found_whole = {}     -- what find gave for names of `whole`, until something is added or removed
 	local wrappers = {}        -- event name, or false for all -> list
 	local order = 0
 
@@ -34,9 +35,9 @@ local function new()
 		return whole, name
 	end
 
-	local function update_lengths()
+	local function update()
 		local seen = {}
-		lengths = {}
+		lengths, found_whole = {}, {}
 		for prefix in pairs(wild) do
 			if not seen[#prefix] then
 				seen[#prefix] = true
@@ -63,18 +64,17 @@ local function new()
 		t_insert(list, { handler = handler, priority = priority or 0, weight = weight, order = order })
 		t_sort(list, comes_before)
 		map[key] = list
-		update_lengths()
+		update()
 	end
 
 	local function remove_handler(name, handler)
 		local map, key = place_of(name)
 		local list = without(map[key], handler)
 		map[key] = next(list) and list or nil
-		update_lengths()
+		update()
 	end
 
-	--- The entries that hear of the name, in order; nil when none does.
-	local function find(name)
+	local function look_up(name)
 		local found, is_own = whole[name], false
 		for _, length in ipairs(lengths) do
 			local list = length <= #name and s_byte(name, length) == SLASH and wild[s_sub(name, 1, length)]
@@ -89,6 +89,18 @@ local function new()
 		end
 		if is_own then
 			t_sort(found, comes_before)
+		end
+		return found
+	end
+
+	--- The entries that hear of the name, in order; nil when none does.
+	local function find(name)
+		local found = found_whole[name]
+		if not found then
+			found = look_up(name)
+			if whole[name] then -- only names that somebody added: peers cannot make this grow
+				found_whole[name] = found
+			end
 		end
 		return found
 	end

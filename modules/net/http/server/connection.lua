@@ -27,7 +27,8 @@ local options = {
 	body_seconds = 10,     -- how often the speed of a body is looked at
 	body_bytes_per_second = 500,
 	requests_max = 100,    -- on one connection
-	peer_facts = nil,      -- function (request) -> ip, is_secure: what a trusted proxy says of its client
+	is_proxy = nil,        -- function (request): are its headers believed? Asked once per connection
+	peer_facts = nil,      -- function (request) -> ip, is_secure: what such a proxy says of its client
 }
 _M.options = options
 
@@ -94,8 +95,11 @@ end
 local function add_facts(state, request)
 	local conn = state.conn
 	request.conn, request.ip, request.secure = conn, state.ip, state.secure
-	if options.peer_facts then
-		request.ip, request.secure = options.peer_facts(request, state)
+	if state.is_proxied == nil then
+		state.is_proxied = options.is_proxy and options.is_proxy(request) or false
+	end
+	if state.is_proxied then
+		request.ip, request.secure = options.peer_facts(request)
 	end
 end
 

@@ -63,7 +63,9 @@ function answer(response, result)
 		return
 	end
 	local kind = type(result)
-	if result == nil or result == false then
+	if kind == "string" then
+		response:send(result)
+	elseif result == nil or result == false then
 		error_page(response, 404)
 	elseif kind == "number" then
 		if result >= 400 then
@@ -86,7 +88,7 @@ function answer(response, result)
 		end)
 	elseif is_error(result) then
 		error_page(response, type(result.code) == "number" and result.code or 500, result.text, result)
-	elseif kind == "string" or io_type(result) == "file" or is_file(result) then
+	elseif io_type(result) == "file" or is_file(result) then
 		response:send(result)
 	elseif kind == "table" then
 		answer_table(response, result)
