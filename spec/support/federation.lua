@@ -62,6 +62,79 @@ by_ca mail_only x "subjectAltName=DNS:verona.example
 extendedKeyUsage=emailProtection"
 by_ca expired x "subjectAltName=DNS:verona.example
 $both" -1
+by_ca client_only x "subjectAltName=DNS:verona.example
+extendedKeyUsage=clientAuth"
+by_ca double x "subjectAltName=DNS:*.*.verona.example
+$both"
+by_ca punycode x "subjectAltName=DNS:xn--bcher-kva.example
+$both"
+# Names that the openssl program does not write: bücher.example as it is, and one with a NUL inside.
+hex() { od -An -tx1 | tr -d " \n"; }
+by_ca ulabel x "subjectAltName=DER:3011820f$(printf "b\303\274cher.example" | hex)
+$both"
+by_ca nul x "subjectAltName=DER:301e821c$(printf "verona.example\0.evil.example" | hex)
+$both"
+names() { seq "$1" | sed "s/.*/DNS.&=name&.example/"; echo DNS.0=verona.example; }
+by_ca thousand x "$both
+subjectAltName=@names
+[names]
+$(names 999)"
+by_ca many x "$both
+subjectAltName=@names
+[names]
+$(names 10000)"
+# Signed by one who may not sign, and by one who may, but not for that name.
+signed leaf_issuer x "subjectAltName=DNS:verona.example
+$both" 3650 verona.crt verona.key
+cat verona.crt >> leaf_issuer.crt
+for name in montague verona; do
+	by_ca only_$name x "basicConstraints=critical,CA:TRUE
+keyUsage=critical,keyCertSign,cRLSign
+nameConstraints=critical,permitted;DNS:$name.example"
+	signed by_only_$name x "subjectAltName=DNS:verona.example
+$both" 3650 only_$name.crt only_$name.key
+	cat only_$name.crt >> by_only_$name.crt
+done
+# What was good enough once: signatures by MD5 and SHA-1, a short RSA key.
+openssl genrsa -out rsa_ca.key 2048
+printf "basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign,cRLSign\n" > rsa_ca.ext
+openssl req -new -key rsa_ca.key -subj "/CN=RSA authority" -out rsa_ca.csr
+openssl x509 -req -in rsa_ca.csr -CA "$ca" -CAkey "$cakey" -CAcreateserial -sha256 -days 3650 -extfile rsa_ca.ext \
+	-out rsa_ca.crt
+for name in md5 sha1 rsa1024 rsa2048; do
+	case $name in rsa*) openssl genrsa -out $name.key ${name#rsa}; digest=sha256 ;; *) key $name; digest=$name ;; esac
+	printf "subjectAltName=DNS:capulet.example\n$both\n" > $name.ext
+	openssl req -new -key $name.key -subj /CN=x -out $name.csr
+	openssl x509 -req -in $name.csr -CA rsa_ca.crt -CAkey rsa_ca.key -CAcreateserial -$digest -days 3650 \
+		-extfile $name.ext -out $name.crt
+	cat rsa_ca.crt >> $name.crt
+done
+# Valid only in another century; and revoked.
+cat > authority.cnf <<END
+[ca]
+default_ca=here
+[here]
+database=index.txt
+serial=serial
+new_certs_dir=.
+default_md=sha256
+policy=any
+unique_subject=no
+[any]
+commonName=supplied
+END
+: > index.txt
+echo 1000 > serial
+authority() { openssl ca -batch -config authority.cnf -cert "$ca" -keyfile "$cakey" "$@"; }
+key future
+printf "subjectAltName=DNS:verona.example\n$both\n" > future.ext
+openssl req -new -key future.key -subj /CN=x -out future.csr
+authority -notext -in future.csr -extfile future.ext -startdate 21000101000000Z -enddate 21010101000000Z -out future.crt
+by_ca revoked x "subjectAltName=DNS:verona.example
+$both"
+authority -revoke revoked.crt
+authority -gencrl -crldays 3650 -out revoked.crl
+authority -gencrl -crl_lastupdate 20200101000000Z -crl_nextupdate 20200201000000Z -out expired.crl
 all() { # BEFORE AFTER NAME...
 	before=$1; after=$2; list=; shift 2
 	for one; do list="$list${list:+,}$before$one$after"; done
@@ -163,6 +236,7 @@ function federation.pair(options)
 		local domain = other .. ".example"
 		self[name] = Server.start {
 			with_s2s = true, hosts = { [name .. ".example"] = "" }, more_modules = more, wait = false,
+			env = (options.env or {})[name],
 			config = federation.ssl((options.certificates or {})[name] or name)
 				.. ("s2s_ports = { %s }; s2s_direct_tls_ports = { %d }\n"):format(
 					options.direct_tls and "" or ports[name], direct[name])
