@@ -14,6 +14,7 @@
 -- connection refuses to start TLS with bytes in its buffer, and is closed then (CVE-2011-0411 and its family).
 
 local certmanager = require "prosody.core.certmanager"
+local config = require "prosody.core.configmanager"
 local st = require "prosody.util.stanza"
 
 local xmlns_tls = "urn:ietf:params:xml:ns:xmpp-tls"
@@ -35,7 +36,7 @@ local function load_contexts()
 	for _, prefix in ipairs { "c2s", "s2s" } do
 		is_required[prefix] = module:get_option_boolean(prefix .. "_require_encryption", default)
 		local context, err = certmanager.create_context(host, "server", module:get_option(prefix .. "_ssl"),
-			module:get_option("ssl"), defaults[prefix])
+			config.rawget(host, "ssl"), defaults[prefix])
 		if not context then
 			module:log("error", "No TLS for %s on %s: %s", prefix, host, err or "no certificate was found")
 		end

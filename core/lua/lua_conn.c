@@ -22,6 +22,7 @@ struct lua_conn {
 	struct conn *conn;          /* NULL for a session's conn, and after its end */
 	struct session_id session;  /* for a session's conn */
 	bool is_of_session;
+	bool is_client;             /* we connected, so that TLS is the client's side */
 	bool is_failing;            /* onfailed runs */
 	unsigned n_waiting;         /* callbacks that wait; the registry keeps the handle for them */
 	int self_ref;               /* keeps the handle while the conn lives; LUA_NOREF */
@@ -287,7 +288,7 @@ static int l_connect(lua_State *L)
 	lua_Integer port = luaL_checkinteger(L, 2);
 	luaL_checktype(L, 3, LUA_TTABLE);
 	struct lua_conn *handle = lua_newuserdatauv(L, sizeof(*handle), 2);
-	*handle = (struct lua_conn){ .core = core, .self_ref = LUA_NOREF };
+	*handle = (struct lua_conn){ .core = core, .self_ref = LUA_NOREF, .is_client = true };
 	luaL_setmetatable(L, CONN_TYPE);
 	lua_pushvalue(L, 3);
 	lua_setiuservalue(L, -2, 1);
@@ -393,7 +394,7 @@ void l_set_intake(lua_State *L, int conn_index, int owner_index, intake_fn *inta
 	handle->intake_ctx = lua_touserdata(L, owner_index);
 }
 
-/* conn:starttls(context[, name]): name is the server's, on a stream that we opened. */
+/* conn:starttls(context[, name[, alpn]]): name is the server's, when it was we who connected. */
 static int l_starttls(lua_State *L)
 {
 	struct lua_conn *handle = luaL_checkudata(L, 1, CONN_TYPE);
@@ -403,6 +404,9 @@ static int l_starttls(lua_State *L)
 		struct session *session = server_session(handle->core->server, handle->session);
 		if (session != NULL)
 			started = stream_start_tls(session, context, luaL_optstring(L, 3, NULL));
+	} else if (handle->conn != NULL && handle->is_client) {
+		const char *name = luaL_optstring(L, 3, NULL), *alpn = luaL_optstring(L, 4, NULL);
+		started = conn_start_tls_client(handle->conn, context, name, alpn);
 	} else if (handle->conn != NULL) {
 		started = conn_start_tls_server(handle->conn, context);
 	}
@@ -448,7 +452,8 @@ static bool is_client(lua_State *L)
 {
 	const struct lua_conn *handle = lua_touserdata(L, 1);
 	const struct session *session = handle->is_of_session ? server_session(handle->core->server, handle->session) : NULL;
-	return session != NULL && (session->type == SESSION_S2SOUT_UNAUTHED || session->type == SESSION_S2SOUT);
+	return handle->is_client ||
+	       (session != NULL && (session->type == SESSION_S2SOUT_UNAUTHED || session->type == SESSION_S2SOUT));
 }
 
 static int l_ssl_peerverify(lua_State *L)

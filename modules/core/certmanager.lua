@@ -390,7 +390,7 @@ function _M.create_service_context(service, port)
 	log("debug", "Port %d (%s) uses %s%s", port, service.name, settings.certificate,
 		default_host and " for unknown names" or "")
 	for _, name in ipairs(host_names()) do
-		local host_context = _M.create_context(name, "server", own_ssl, service.ssl_config)
+		local host_context = _M.create_context(name, "server", own_ssl, config.rawget(name, "ssl"), service.ssl_config)
 		if host_context then
 			context:set_sni(to_ascii(name) or name, host_context)
 		end

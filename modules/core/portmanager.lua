@@ -99,6 +99,15 @@ local function valid_port(port)
 	return number and number % 1 == 0 and number >= 0 and number <= 65535 and number // 1 | 0 or nil
 end
 
+--- Where the configuration puts a service (a table as in net-provider): lists of ports and of interfaces.
+function _M.places(service)
+	local ports = {}
+	for _, port in ipairs((ports_of(service))) do
+		table_insert(ports, valid_port(port))
+	end
+	return ports, interfaces_of(service)
+end
+
 -- Listening
 
 local function complain_bind(service, interface, port, option, err)

@@ -1,252 +1,48 @@
---- coupletctl check: looks for mistakes in the configuration and the certificates. Exit code 2 when it found some.
+--- coupletctl check: looks for mistakes in what surrounds the server. Exit code 2 when it found some.
 
-local files = require "prosody.util.files"
-local jid = require "prosody.util.jid"
-local paths = require "prosody.util.paths"
+local new_report = require "ctl.check.report".new
 local ui = require "ctl.ui"
 
-local commands, areas = {}, {}
-
--- Findings of one area: problems count, hints do not.
-local function new_report()
-	return { problems = 0, hints = 0 }
-end
-
-local function place(config, section, option)
-	local file, line = config.where(section, option)
-	if not file then return "" end
-	return ("%s:%s: "):format(file, line or "?")
-end
-
-local function problem(report, form, ...)
-	report.problems = report.problems + 1
-	ui.print("  %s %s", ui.red("problem:"), form:format(...))
-end
-
-local function hint(report, form, ...)
-	report.hints = report.hints + 1
-	ui.print("  %s    %s", ui.yellow("hint:"), form:format(...))
-end
-
-local function as_list(value)
-	if value == nil then return {} end
-	return type(value) == "table" and value or { value }
-end
-
--- ---- config ----
-
--- Options of the server as a whole: in a host's section nobody reads them.
-local global_options = {}
-for _, name in ipairs { "admin_socket", "c2s_timeout", "c2s_idle_timeout", "c2s_stanza_size_limit", "certificates",
-	"daemonize", "data_path", "installer_plugin_path", "interfaces", "limits", "local_interfaces", "log",
-	"network_backend", "network_settings", "pidfile", "plugin_paths", "prosody_group", "prosody_user", "run_as_root",
-	"statistics", "statistics_interval", "umask" } do
-	global_options[name] = true
-end
-
-local function is_global_option(name)
-	return global_options[name] or name:match("_ports$") ~= nil or name:match("_interfaces$") ~= nil
-end
-
-local function sorted_keys(map)
-	local names = {}
-	for name in pairs(map) do
-		if type(name) == "string" then table.insert(names, name) end
-	end
-	table.sort(names)
-	return names
-end
-
-local function check_modules(report, config, section)
-	local pluginloader = require "prosody.core.pluginloader"
-	local enabled, disabled = config.rawget(section, "modules_enabled"), {}
-	for _, name in ipairs(as_list(config.get(section, "modules_disabled"))) do disabled[name] = true end
-	local where = place(config, section, "modules_enabled")
-	local seen = {}
-	for _, name in ipairs(as_list(enabled)) do
-		if type(name) ~= "string" then
-			problem(report, "%smodules_enabled holds %s; names of modules belong into quotes", where, tostring(name))
-		elseif seen[name] then
-			hint(report, "%smodules_enabled names %q twice", where, name)
-		elseif not pluginloader.exists(name) then
-			problem(report, "%sthere is no module %q; is it spelt right, and its directory in plugin_paths?", where, name)
-		elseif disabled[name] and config.rawget(section, "modules_disabled") then
-			hint(report, "%s%q is in modules_enabled and in modules_disabled; it stays disabled", where, name)
-		end
-		seen[name] = true
-	end
-end
-
-local function check_admins(report, config, section)
-	local admins = config.rawget(section, "admins")
-	if admins == nil then return end
-	local where = place(config, section, "admins")
-	for _, admin in ipairs(as_list(admins)) do
-		local node, host = jid.split(type(admin) == "string" and admin or "")
-		if not node then
-			problem(report, "%sadmins: %q is not the address of an account, such as \"romeo@example.com\"", where,
-				tostring(admin))
-		elseif not jid.prep(admin) then
-			problem(report, "%sadmins: %q is not a valid address", where, admin)
-		elseif not config.getconfig()[host] then
-			hint(report, "%sadmins: %s is on a host that is not served here", where, admin)
-		end
-	end
-end
-
-local function check_ssl(report, config, section, config_directory)
-	local ssl = config.rawget(section, "ssl")
-	for _, name in ipairs { "certificate", "key" } do
-		local path = type(ssl) == "table" and type(ssl[name]) == "string"
-			and paths.resolve_relative_path(config_directory, ssl[name])
-		if path and not files.size(path) then
-			problem(report, "%sssl: the file %s cannot be found", place(config, section, "ssl"), path)
-		end
-	end
-end
-
-local function check_host(report, config, host)
-	local section = config.getconfig()[host]
-	local component = config.rawget(host, "component_module")
-	for _, option in ipairs(sorted_keys(section)) do
-		if is_global_option(option) then
-			problem(report, "%s%s is an option of the whole server, but stands after %s %q; move it above the first host",
-				place(config, host, option), option, component and "Component" or "VirtualHost", host)
-		end
-	end
-	check_modules(report, config, host)
-	check_admins(report, config, host)
-	local pluginloader = require "prosody.core.pluginloader"
-	if component and not pluginloader.exists(component) then
-		problem(report, "%sComponent %q: there is no module %q", place(config, host, "component_module"), host, component)
-	end
-	local authentication = config.get(host, "authentication")
-	if not component and authentication and not pluginloader.exists("auth_" .. tostring(authentication)) then
-		problem(report, "%sauthentication: there is no module \"auth_%s\"", place(config, host, "authentication"),
-			tostring(authentication))
-	end
-end
-
--- What may be wanted, but opens the server more than most want.
-local unsafe = {
-	{ "c2s_require_encryption", false, "passwords and messages of clients may travel in the clear" };
-	{ "s2s_require_encryption", false, "messages to other servers may travel in the clear" };
-	{ "s2s_secure_auth", false, "other servers need no valid certificate" };
-	{ "allow_unencrypted_plain_auth", true, "passwords may travel in the clear" };
-	{ "allow_registration", true, "everybody may make accounts; spammers will, unless invitations or limits stop them" };
-	{ "insecure_open_access", true, "everybody can log in as anybody" };
-	{ "run_as_root", true, "the server keeps all of root's rights" };
+-- Each is ctl/check/NAME.lua, a function (ctl, report). `check` alone goes through those that are usual.
+local areas = {
+	{ name = "config", is_usual = true };
+	{ name = "certs", is_usual = true };
+	{ name = "dns", is_usual = true };
+	{ name = "connectivity" };
 }
 
-local function check_unsafe(report, config)
-	for _, entry in ipairs(unsafe) do
-		local option, value, what = entry[1], entry[2], entry[3]
-		for _, section in ipairs { "*", table.unpack(config.hosts()) } do
-			if config.rawget(section, option) == value then
-				hint(report, "%s%s = %s: %s", place(config, section, option), option, tostring(value), what)
-			end
-		end
+local function chosen_areas(name)
+	local names, chosen = {}, {}
+	for _, area in ipairs(areas) do
+		table.insert(names, area.name)
+		if name == area.name or not name and area.is_usual then table.insert(chosen, area.name) end
 	end
+	return chosen, names
 end
 
--- How names are looked up, tried out as far as that goes without asking anybody.
-local function check_names(report, config)
-	local settings = require "prosody.net.unbound_settings"
-	local wanted, err = settings.native(config.get("*", "unbound"))
-	local found, unbound = pcall(require, "couplet.unbound")
-	if wanted and found then
-		local resolver
-		resolver, err = unbound.new(wanted)
-		if resolver then resolver:close() end
-	end
-	if err then problem(report, "%s%s", place(config, "*", "unbound"), err) end
-end
-
-function areas.config(ctl, report)
-	local config, warnings = ctl:load_config()
-	for _, warning in ipairs(warnings) do problem(report, "%s", warning) end
-	local hosts = config.hosts()
-	if not hosts[1] then
-		problem(report, "%s: there is no host; add a line such as VirtualHost \"example.com\"", ctl.config_path)
-	end
-	check_modules(report, config, "*")
-	check_admins(report, config, "*")
-	check_ssl(report, config, "*", ctl.prosody.paths.config)
-	local has_admin = config.rawget("*", "admins") ~= nil
-	local has_user_host = false
-	for _, host in ipairs(hosts) do
-		check_host(report, config, host)
-		check_ssl(report, config, host, ctl.prosody.paths.config)
-		has_admin = has_admin or config.rawget(host, "admins") ~= nil
-		has_user_host = has_user_host or not config.rawget(host, "component_module")
-	end
-	if hosts[1] and not has_user_host then
-		hint(report, "%s: there are only components; nobody can have an account here", ctl.config_path)
-	end
-	if not has_admin then
-		hint(report, "%s: admins is not set, so nobody may use the commands for admins", ctl.config_path)
-	end
-	check_names(report, config)
-	check_unsafe(report, config)
-end
-
--- ---- certs ----
-
-local warn_days = 14
-
-function areas.certs(ctl, report)
-	local config = ctl:load_config()
-	local certmanager = require "prosody.core.certmanager"
-	local x509 = require "prosody.util.x509"
-	local now = os.time()
-	for _, host in ipairs(config.hosts()) do
-		if not config.rawget(host, "component_module") then
-			local context, err, used = certmanager.create_context(host, "server", config.get(host, "ssl"))
-			local path = type(used) == "table" and used.certificate
-			local certificate, load_error = nil, nil
-			if path then certificate, load_error = x509.load(path) end
-			if not context then
-				problem(report, "%s: %s", host, tostring(err))
-			elseif load_error then
-				problem(report, "%s: %s", host, load_error)
-			elseif certificate then
-				if not x509.verify_identity(host, "xmpp-client", certificate) then
-					problem(report, "%s: %s does not name this host", host, path)
-				end
-				local days = (certificate:notafter() - now) // 86400
-				if days < 0 then
-					problem(report, "%s: %s has expired %d days ago", host, path, -days)
-				elseif certificate:notbefore() > now then
-					problem(report, "%s: %s is not valid yet", host, path)
-				elseif days < warn_days then
-					problem(report, "%s: %s expires in %d days", host, path, days)
-				else
-					ui.print("  %s: %s, valid for %d days", host, path, days)
-				end
-			end
-		end
-	end
-end
-
-local area_names = { "config", "certs" }
+local commands = {}
 
 commands.check = {
-	usage = "check [config|certs]";
+	usage = "check [config|certs|dns|connectivity]";
 	about = "Look for mistakes";
+	details = "    config         in the configuration\n"
+		.. "    certs          in the certificates\n"
+		.. "    dns            in what the DNS says about the hosts, with the lines for the zone\n"
+		.. "    connectivity   connects as others do, to the addresses the DNS gives; not without being asked for";
 	run = function (ctl, args)
-		local wanted = args[1] and { args[1] } or area_names
-		if not areas[wanted[1]] then
-			ui.warn("%q cannot be checked. These can: %s.", wanted[1], table.concat(area_names, ", "))
+		local chosen, names = chosen_areas(args[1])
+		if not chosen[1] then
+			ui.warn("%q cannot be checked. These can: %s.", args[1], table.concat(names, ", "))
 			return 1
 		end
 		local problems = 0
-		for _, name in ipairs(wanted) do
+		for _, name in ipairs(chosen) do
 			ui.print(ui.bold(("Checking %s"):format(name)))
 			local report = new_report()
-			local ok, failure = pcall(areas[name], ctl, report)
+			local ok, failure = pcall(require("ctl.check." .. name), ctl, report)
 			if not ok then
 				if getmetatable(failure) ~= ui.failure_mt then error(failure, 0) end
-				problem(report, "%s", tostring(failure))
+				report:problem("%s", tostring(failure))
 			end
 			if report.problems == 0 and report.hints == 0 then ui.print("  %s", ui.green("All is well.")) end
 			problems = problems + report.problems

@@ -127,6 +127,27 @@ describe("Certificates", function ()
 			assert.are_not.equal(first, (certmanager.create_context("h.example", "server")))
 		end)
 
+		it("for a port with TLS from the first byte: each host's own by its name, and its ssl option", function ()
+			world.configure [[
+				ssl = { certificate = "everybody.crt"; key = "everybody.key" }
+				VirtualHost "h.example"
+				VirtualHost "own.example"
+					ssl = { certificate = "own.crt"; key = "own.key" }
+			]]
+			for _, name in ipairs { "everybody", "own", "certs/h.example", "certs/own.example" } do
+				world.file(name .. ".crt", "certificate")
+				world.file(name .. ".key", "PRIVATE KEY-----")
+			end
+			for _, name in ipairs { "h.example", "own.example", "another.example" } do
+				world.prosody.hosts[name] = { host = name, type = "local" }
+			end
+			local context = assert(certmanager.create_service_context({ name = "c2s_direct_tls" }, 5223))
+			local function shown(name) return context.sni[name].settings.certificate:sub(#world.directory + 2) end
+			assert.equal("certs/h.example.crt", shown "h.example")
+			assert.equal("own.crt", shown "own.example")
+			assert.equal("everybody.crt", shown "another.example")
+		end)
+
 		it("for clients without any", function ()
 			local context = certmanager.create_context("h.example", "client")
 			assert.is_false(context.settings.server)

@@ -17,9 +17,9 @@ describe("mod_tls", function ()
 			modules_disabled = { "presence", "message", "iq", "offline", "c2s", "s2s", "s2s_auth_certs" }
 			modules_enabled = { "tls" }
 			%s
-			ssl = { certificate = "certs/%s.crt"; key = "certs/%s.key" }
 			VirtualHost "capulet.example"
 				authentication = "null"
+				ssl = { certificate = "certs/%s.crt"; key = "certs/%s.key" }
 		]]):format(options.more or "", options.certificate or host, options.certificate or host))
 		for _, name in ipairs { "storagemanager", "modulemanager", "usermanager" } do world.load(name) end
 		world.load "hostmanager".activate_all()

@@ -96,6 +96,10 @@ _xmpp-server._tcp.fallen   IN SRV 0 0 5269 host.broken.
 _xmpp-server._tcp.odd      IN SRV 0 0 5269 a\.b\000c.secure.
 _xmpp-server._tcp.nowhere  IN SRV 0 0 5269 missing.secure.
 _xmpp-server._tcp.inside   IN SRV 0 0 6379 inside.secure.
+_xmpp-client._tcp.capulet  IN SRV 10 0 5222 xmpp.secure.
+_xmpp-client._tcp.verona   IN SRV 0 0 5333 four.secure.
+_xmpp-server._tcp.verona   IN SRV 0 0 5269 alias.secure.
+_xmpps-client._tcp.verona  IN SRV 0 0 5223 four.secure.
 _xmpp-server._tcp.twice    IN SRV 1 0 5269 missing.secure.
 _xmpp-server._tcp.twice    IN SRV 2 0 5269 four.secure.
 ]] .. addresses("thousand", 1000) .. "\n" .. addresses("crowd", 1001) .. "\n" .. big_text("big") .. "\n"

@@ -365,8 +365,8 @@ local function answer_to(query, ports, target)
 end
 
 --- A name server on loopback that knows where services are on this machine (ports: "_xmpp-server._tcp.x.example" ->
--- port) and of nothing else. It calls the machine "here.example", or as target says. Give servers its port, and close
--- it.
+-- port; it may be changed later as .ports) and of nothing else. It calls the machine "here.example", or as target says.
+-- Give servers its port, and close it.
 function federation.name_server(ports, target)
 	local udp = assert(socket.udp4())
 	assert(udp:setsockname("127.0.0.1", 0))
@@ -376,7 +376,7 @@ function federation.name_server(ports, target)
 		local query, address, from = udp:receivefrom()
 		if query then udp:sendto(answer_to(query, ports, target or "here.example"), address, tonumber(from)) end
 	end)
-	return { port = tonumber(port), close = function()
+	return { port = tonumber(port), ports = ports, close = function()
 		loop.forget(udp)
 		udp:close()
 	end }
