@@ -5,9 +5,9 @@
  * loop it is one descriptor, in which curl's sockets and timer are gathered (epoll, timerfd).
  *
  * Always true: nothing here waits for the network (names are looked up by threads of curl's). Each request ends with
- * one FETCH_END or FETCH_FAILED, unless it is cancelled. What an answer may take is bounded: its head, its body, the time.
- * With is_public_only no socket to an address of this machine or of a private network is ever opened, whatever a name
- * or a redirect leads to (SECURITY E3). Threads do not survive fork: start requests in the process that uses them. */
+ * one FETCH_END or FETCH_FAILED, unless it is cancelled. What an answer may take is bounded: head, body and time. With
+ * is_public_only no socket to an address of this machine or of a private network is ever opened, whatever a name or a
+ * redirect leads to (SECURITY E3). Threads do not survive fork: start requests in the process that uses them. */
 #ifndef NET_FETCH_H
 #define NET_FETCH_H
 

@@ -36,7 +36,8 @@ struct sni_entry {
 
 /* 128 bits first: what RFC 8446 9.1 asks everybody to have, the fastest, and 200 bytes less for an idle session. */
 static const char default_ciphers[] = "ECDHE+AESGCM+AES128:ECDHE+CHACHA20:ECDHE+AESGCM"; /* TLS 1.2 */
-static const char ciphersuites[] = "TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_256_GCM_SHA384"; /* 1.3 */
+static const char ciphersuites[] = /* TLS 1.3 */
+	"TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_256_GCM_SHA384";
 static const char default_curves[] = "X25519:P-256:P-384";
 
 static const char *ssl_reason(void)
