@@ -7,11 +7,10 @@
 -- Always true: `load` either replaces the whole configuration or leaves the old one untouched. Every option remembers
 -- the file and line that set it, so that whoever finds it wrong can name the place.
 
-local encodings = require "prosody.util.encodings"
 local files = require "prosody.util.files"
+local jid = require "prosody.util.jid"
 local paths = require "prosody.util.paths"
 
-local nameprep = encodings.stringprep.nameprep
 local resolve_relative_path, glob_to_pattern = paths.resolve_relative_path, paths.glob_to_pattern
 
 local real_globals = _G
@@ -408,8 +407,8 @@ function loader_mt:begin_host(kind, name)
 	if type(name) ~= "string" then
 		self:fail("%s needs a name in quotes", kind)
 	end
-	local host = nameprep(name)
-	if not host or host == "" then
+	local node, host, resource = jid.prepped_split(name) -- the form in which addresses name it
+	if not host or node or resource then
 		self:fail("%s \"%s\": this is not a host name", kind, name)
 	end
 	local other = self.kinds[host]

@@ -82,9 +82,8 @@ end
 
 --- The address of a configured host, prepared; fails the command for others.
 function methods:check_host(host)
-	local nameprep = require "prosody.util.encodings".stringprep.nameprep
 	local config = self:load_config()
-	local prepared = nameprep(host or "")
+	local prepared = require "prosody.util.jid".prep(host or "")
 	for _, name in ipairs(config.hosts()) do
 		if name == prepared then return prepared end
 	end

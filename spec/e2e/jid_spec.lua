@@ -5,7 +5,9 @@ local Server = require "spec.support.server"
 describe("A JID", function()
 	local server, romeo
 
-	setup(function() server = Server.start {} end)
+	setup(function()
+		server = Server.start { hosts = { localhost = "", ["xn--bcher-kva.Example."] = "", ["[::0:1]"] = "" } }
+	end)
 	teardown(function() server:stop() end)
 	before_each(function() romeo = server:person("romeo", { resource = "orchard" }) end)
 	after_each(function() server:forget_clients() end)
@@ -32,6 +34,16 @@ describe("A JID", function()
 		it(("is refused: %q"):format(bad), function()
 			romeo:sends(("<message to='%s@localhost' id='bad'><body>x</body></message>"):format(bad))
 			romeo:receives "<message type='error' id='bad'><error type='modify'/></message>"
+		end)
+	end
+
+	for host, written in pairs { ["bücher.example"] = "BÜCHER.example.", ["[::1]"] = "[0:0::1]" } do
+		it(("reaches a host however that is written, in addresses and in the configuration: %s"):format(host), function()
+			local nurse = server:person("nurse", { host = host, resource = "r", sni = "localhost" })
+			assert.equal(("nurse@%s/r"):format(host), nurse.jid)
+			romeo:sends(("<message to='nurse@%s/r' type='chat'><body>x</body></message>"):format(written))
+			nurse:receives(("<message to='nurse@%s/r'><body>x</body></message>"):format(host))
+			nurse:leaves()
 		end)
 	end
 

@@ -78,9 +78,16 @@ describe("The configuration", function ()
 			assert.is_false(config.get("c.example", "load_global_modules"))
 		end)
 
-		it("are kept under the prepared name", function ()
-			loaded 'VirtualHost "CAPULET.Example" x = 1'
-			assert.equal(1, config.rawget("capulet.example", "x"))
+		it("are kept under the name by which addresses know them", function ()
+			for written, prepared in pairs {
+				["CAPULET.Example"] = "capulet.example", ["capulet.example."] = "capulet.example",
+				["xn--bcher-kva.example"] = "bücher.example", ["BÜCHER.example"] = "bücher.example",
+				["[::1]"] = "[::1]", ["[2001:DB8::0001]"] = "[2001:db8::1]", ["192.0.2.1"] = "192.0.2.1",
+			} do
+				loaded(('VirtualHost %q x = 1'):format(written))
+				assert.same({ prepared }, config.hosts())
+				assert.equal(1, config.rawget(prepared, "x"))
+			end
 		end)
 
 		it("refuse one name as host and as component", function ()
@@ -90,7 +97,9 @@ describe("The configuration", function ()
 		end)
 
 		it("refuse what is no host name", function ()
-			assert.matches("not a host name", (refusal 'VirtualHost "\\0"'))
+			for _, name in ipairs { "\\0", "", "romeo@h.example", "h.example/x", "h..example", "h.example:5222" } do
+				assert.matches("not a host name", (refusal(('VirtualHost "%s"'):format(name))))
+			end
 			assert.matches("needs a name in quotes", (refusal 'VirtualHost(nil)'))
 		end)
 	end)
