@@ -1,6 +1,7 @@
 /* Listening sockets and connections for Lua: native streams' conns (session.conn) and conns whose owner is a Lua
  * listener, with the methods of Prosody's net.server handles. */
 #include <lauxlib.h>
+#include <limits.h>
 
 #include "base/error.h"
 #include "base/log.h"
@@ -265,18 +266,42 @@ static int l_listener_set_tls(lua_State *L)
 	return 0;
 }
 
-/* listener:set_limits { per_second =, per_second_per_ip =, per_ip = } */
+static unsigned l_limit(lua_State *L, const char *name)
+{
+	lua_getfield(L, 2, name);
+	lua_Integer value = luaL_optinteger(L, -1, 0);
+	lua_pop(L, 1);
+	return value > 0 && value <= INT_MAX ? (unsigned)value : 0;
+}
+
+/* listener:set_limits { accepts_per_second =, accepts_per_second_per_ip =, connections_per_ip =, strangers =,
+ * strangers_per_ip =, exempt = list of { address =, bits = } }; see net/listener.h. */
 static int l_listener_set_limits(lua_State *L)
 {
 	struct lua_listener *listener = luaL_checkudata(L, 1, LISTENER_TYPE);
 	luaL_checktype(L, 2, LUA_TTABLE);
-	lua_getfield(L, 2, "per_second");
-	lua_getfield(L, 2, "per_second_per_ip");
-	lua_getfield(L, 2, "per_ip");
-	struct listener_limits limits = { (unsigned)lua_tointeger(L, -3), (unsigned)lua_tointeger(L, -2),
-					  (unsigned)lua_tointeger(L, -1) };
-	if (listener->listener != NULL)
-		listener_set_limits(listener->listener, &limits);
+	lua_settop(L, 2);
+	struct listener_limits limits = {
+		.accepts_per_second = l_limit(L, "accepts_per_second"),
+		.accepts_per_second_per_ip = l_limit(L, "accepts_per_second_per_ip"),
+		.connections_per_ip = l_limit(L, "connections_per_ip"),
+		.strangers = l_limit(L, "strangers"), .strangers_per_ip = l_limit(L, "strangers_per_ip"),
+	};
+	if (listener->listener == NULL)
+		return 0;
+	listener_set_limits(listener->listener, &limits);
+	listener_clear_exempt(listener->listener);
+	lua_getfield(L, 2, "exempt");
+	lua_Integer n = lua_istable(L, 3) ? (lua_Integer)lua_rawlen(L, 3) : 0;
+	for (lua_Integer i = 1; i <= n; i++) {
+		lua_rawgeti(L, 3, i);
+		lua_getfield(L, 4, "address");
+		lua_getfield(L, 4, "bits");
+		const char *address = luaL_checkstring(L, 5);
+		if (listener_exempt(listener->listener, address, (unsigned)luaL_checkinteger(L, 6)) != 0)
+			return luaL_error(L, "%s is no network, or there are too many", address);
+		lua_settop(L, 3);
+	}
 	return 0;
 }
 

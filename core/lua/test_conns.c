@@ -192,6 +192,14 @@ static lua_Integer l_field(lua_State *L, int table, const char *name, int64_t ot
 	return value;
 }
 
+static int l_conn_known(lua_State *L)
+{
+	struct test_handle *handle = l_test_check_handle(L, CONN);
+	if (handle->conn != NULL)
+		conn_known(handle->conn);
+	return 0;
+}
+
 /* set_limits { soft_bytes =, hard_bytes =, stall_ms =, handshake_ms =, linger_ms = } */
 static int l_conn_set_limits(lua_State *L)
 {
@@ -358,6 +366,8 @@ static int l_loop_listen(lua_State *L)
 		.accepts_per_second = (unsigned)l_field(L, 2, "accepts_per_second", 0),
 		.accepts_per_second_per_ip = (unsigned)l_field(L, 2, "accepts_per_second_per_ip", 0),
 		.connections_per_ip = (unsigned)l_field(L, 2, "connections_per_ip", 0),
+		.strangers = (unsigned)l_field(L, 2, "strangers", 0),
+		.strangers_per_ip = (unsigned)l_field(L, 2, "strangers_per_ip", 0),
 	};
 	struct error error;
 	struct test_handle *handle = l_test_new_handle(L, test, LISTENER, 2);
@@ -365,6 +375,11 @@ static int l_loop_listen(lua_State *L)
 					: listener_new(test->loop, interface, port, accepted, handle, &error);
 	if (handle->listener != NULL) {
 		listener_set_limits(handle->listener, &limits);
+		lua_getfield(L, 2, "exempt");
+		if (!lua_isnil(L, -1))
+			luaL_argcheck(L, listener_exempt(handle->listener, lua_tostring(L, -1),
+							 (unsigned)l_field(L, 2, "exempt_bits", 0)) == 0, 2, "exempt");
+		lua_pop(L, 1);
 		list_add_last(&test->listeners, &handle->link);
 		return 1;
 	}
@@ -414,6 +429,7 @@ static const luaL_Reg conn_methods[] = {
 	{ "start_tls_server", l_conn_start_tls_server },
 	{ "start_tls_client", l_conn_start_tls_client },
 	{ "set_limits", l_conn_set_limits },
+	{ "known", l_conn_known },
 	{ "set_idle", l_conn_set_idle },
 	{ "set_rate", l_conn_set_rate },
 	{ "set_send_buffer", l_conn_set_send_buffer },

@@ -18,6 +18,7 @@
 #include "base/mem.h"
 #include "net/conn_private.h"
 #include "net/loop_private.h"
+#include "net/sources_private.h"
 #include "net/tls.h"
 #include "net/tls_private.h"
 
@@ -90,8 +91,16 @@ struct conn *conn_accept(struct loop *loop, int fd, const struct sockaddr *peer,
 {
 	struct conn *conn = make(loop, fd, peer);
 	conn->source = source;
+	conn->is_stranger = source != NULL;
 	conn_update_io(conn);
 	return conn;
+}
+
+void conn_known(struct conn *conn)
+{
+	if (conn->is_stranger)
+		source_known(conn->source);
+	conn->is_stranger = false;
 }
 
 struct conn *conn_connect(struct loop *loop, const char *address, uint16_t port, const struct conn_handler *handler,
@@ -276,7 +285,7 @@ void conns_free(struct loop *loop)
 		conn->ssl = NULL;
 		conn->is_secured = false;
 		outq_clear(&conn->out, &loop->chunks);
-		source_release(conn->source);
+		source_release(conn->source, conn->is_stranger);
 		if (conn->handler != NULL && conn->handler->closed != NULL)
 			conn->handler->closed(conn->ctx, conn->reason); /* which may still ask for addresses */
 		close(conn->io.fd);

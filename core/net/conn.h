@@ -55,6 +55,9 @@ void conn_set_handler(struct conn *conn, const struct conn_handler *handler, voi
 void conn_set_limits(struct conn *conn, const struct conn_limits *limits);
 void conn_set_idle_ms(struct conn *conn, int64_t ms); /* 0: no idle call */
 
+/* Its owner knows who is there: it is no stranger to its listener any more (listener.h). Harmless for others. */
+void conn_known(struct conn *conn);
+
 /* Queues bytes (copied); they leave at the turn's end. 0, or -1 when the hard limit is passed or the conn is closing:
  * then nothing was queued. Small writes of one turn leave in one system call and one TLS record where they fit. */
 int conn_write(struct conn *conn, struct slice bytes);

@@ -11,7 +11,7 @@
 #include "net/outq.h"
 #include "net/wheel_private.h"
 
-struct source; /* where a peer comes from, as listener.c counts it */
+struct source; /* where a peer comes from, as sources.c counts it */
 
 enum { CONN_IP_SIZE = 46 };
 
@@ -41,6 +41,7 @@ struct conn {
 	bool is_connecting : 1, is_secured : 1, is_tls_client : 1, is_tls_broken : 1;
 	bool is_closing : 1, has_said_goodbye : 1, is_dead : 1;
 	bool has_peer_ended : 1;
+	bool is_stranger : 1; /* counted as one */
 	bool is_blocked : 1; /* the socket took no more; EV_WRITE will tell */
 	bool is_over_soft : 1, is_soft_paused : 1, is_owner_paused : 1, is_rate_paused : 1;
 	uint16_t port;
@@ -70,9 +71,6 @@ void conn_ready(struct ev_loop *ev, struct ev_io *io, int events);
 
 /* The wheel's question. */
 void conn_check_deadlines(struct wheel_entry *entry);
-
-/* listener.c: one connection less from there. NULL is fine. */
-void source_release(struct source *source);
 
 /* Numeric text and port of an address; v4-mapped as v4, "" and 0 for a unix socket. */
 void address_text(const struct sockaddr *address, char ip[CONN_IP_SIZE], uint16_t *port_r);

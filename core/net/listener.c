@@ -1,7 +1,4 @@
-/* Always true: a struct source is in its table while connections from there live or its rate is not back at rest; the
- * table lives as long as its listener or one of its connections.
- *
- * When descriptors are out, the reserve is closed, one waiting peer accepted in its place and closed, and the reserve
+/* When descriptors are out, the reserve is closed, one waiting peer accepted in its place and closed, and the reserve
  * opened again: the peer sees an end instead of silence. A few peers are turned away like this, then the listener
  * rests, so that a flood cannot make us spin. */
 #include "net/listener.h"
@@ -16,12 +13,11 @@
 #include <unistd.h>
 
 #include "base/error.h"
-#include "base/hash.h"
-#include "base/list.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "net/conn_private.h"
 #include "net/loop_private.h"
+#include "net/sources_private.h"
 
 enum {
 	BACKLOG = 1024,
@@ -29,26 +25,6 @@ enum {
 	REST_MS = 100,          /* between tries when descriptors are out */
 	TURNED_AWAY_PER_REST = 64,
 	WARN_AFTER_MS = 60000,  /* of a shortage that goes on, say so again */
-	MAX_SOURCES = 65536,    /* places remembered at once per listener; about 10 MiB */
-};
-
-/* Events per second with a burst of one second's worth: the time at which the burst is whole again. */
-struct rate {
-	double whole_ms;
-};
-
-struct sources {
-	struct hash by_key;
-	struct list resting; /* sources without connections, the longest resting first */
-	unsigned count;      /* the listener, and every source with connections */
-};
-
-struct source {
-	struct sources *table;
-	struct list resting_link;
-	unsigned connections;
-	struct rate rate;
-	unsigned char key[16];
 };
 
 struct listener {
@@ -61,11 +37,10 @@ struct listener {
 	ino_t inode; /* whose file we made, and so may remove */
 	uint16_t port;
 	struct listener_limits limits;
-	struct rate rate;
 	struct sources *sources;
 	struct timer *rest;
-	int64_t warned_ms;
-	bool has_warned, is_accepting, is_gone; /* gone: freed by its own accept_fn, which goes on */
+	int64_t warned_ms, refused_ms;
+	bool has_warned, has_refused, is_accepting, is_gone; /* gone: freed by its own accept_fn, which goes on */
 };
 
 static size_t live_count;
@@ -73,128 +48,6 @@ static size_t live_count;
 size_t listener_live_count(void)
 {
 	return live_count;
-}
-
-/* --- who comes from where ----------------------------------------------------------------------------------------- */
-
-static bool rate_takes(struct rate *rate, unsigned per_second, int64_t now_ms)
-{
-	double now = (double)now_ms, each_ms = 1000.0 / per_second;
-	if (rate->whole_ms < now)
-		rate->whole_ms = now;
-	if (rate->whole_ms + each_ms > now + 1000.0 + 1e-6)
-		return false;
-	rate->whole_ms += each_ms;
-	return true;
-}
-
-static struct sources *sources_new(void)
-{
-	struct sources *sources = mem_new(sizeof(*sources));
-	hash_init(&sources->by_key, MAX_SOURCES);
-	list_init(&sources->resting);
-	sources->count = 1;
-	return sources;
-}
-
-static void source_free(struct source *source)
-{
-	hash_remove(&source->table->by_key, slice_of((const char *)source->key, sizeof(source->key)));
-	list_remove(&source->resting_link);
-	mem_free(source);
-}
-
-static void sources_release(struct sources *sources)
-{
-	if (--sources->count > 0)
-		return;
-	while (!list_is_empty(&sources->resting))
-		source_free(list_first(&sources->resting, struct source, resting_link));
-	hash_done(&sources->by_key);
-	mem_free(sources);
-}
-
-void source_release(struct source *source)
-{
-	if (source == NULL || --source->connections > 0)
-		return;
-	struct sources *table = source->table;
-	list_add_last(&table->resting, &source->resting_link);
-	sources_release(table);
-}
-
-/* Forgets sources whose connections and rate are both at rest. Two for each one that may come: the table shrinks. */
-static void forget_resting(struct sources *sources, int64_t now_ms)
-{
-	for (int i = 0; i < 2 && !list_is_empty(&sources->resting); i++) {
-		struct source *source = list_first(&sources->resting, struct source, resting_link);
-		if (source->rate.whole_ms > (double)now_ms)
-			return;
-		source_free(source);
-	}
-}
-
-/* An IPv4 address, also a mapped one, counts whole; of an IPv6 address the /64, which is what one peer usually has. */
-static bool source_key(const struct sockaddr *peer, unsigned char key[16])
-{
-	static const unsigned char mapped[12] = { [10] = 0xff, [11] = 0xff };
-	memset(key, 0, 16);
-	if (peer->sa_family == AF_INET) {
-		memcpy(key, mapped, sizeof(mapped));
-		memcpy(key + 12, &((const struct sockaddr_in *)(const void *)peer)->sin_addr, 4);
-		return true;
-	}
-	if (peer->sa_family != AF_INET6)
-		return false;
-	const struct in6_addr *v6 = &((const struct sockaddr_in6 *)(const void *)peer)->sin6_addr;
-	memcpy(key, v6, IN6_IS_ADDR_V4MAPPED(v6) ? 16 : 8);
-	return true;
-}
-
-/* NULL: the table is full. */
-static struct source *find_source(struct sources *sources, const unsigned char key[16], int64_t now_ms)
-{
-	forget_resting(sources, now_ms);
-	struct source *source = hash_get(&sources->by_key, slice_of((const char *)key, 16));
-	if (source != NULL)
-		return source;
-	source = mem_new(sizeof(*source));
-	source->table = sources;
-	memcpy(source->key, key, 16);
-	if (hash_set(&sources->by_key, slice_of((const char *)source->key, 16), source) != 0) {
-		mem_free(source);
-		return NULL;
-	}
-	list_add_last(&sources->resting, &source->resting_link);
-	return source;
-}
-
-/* May this peer come in? source_r: where it is counted, NULL when nobody counts. */
-static bool is_welcome(struct listener *listener, const struct sockaddr *peer, struct source **source_r)
-{
-	const struct listener_limits *limits = &listener->limits;
-	int64_t now_ms = loop_now_ms(listener->loop);
-	unsigned char key[16];
-	*source_r = NULL;
-	if ((limits->accepts_per_second_per_ip > 0 || limits->connections_per_ip > 0) && source_key(peer, key)) {
-		struct source *source = find_source(listener->sources, key, now_ms);
-		if (source == NULL)
-			return false;
-		if (limits->connections_per_ip > 0 && source->connections >= limits->connections_per_ip)
-			return false;
-		if (limits->accepts_per_second_per_ip > 0 &&
-		    !rate_takes(&source->rate, limits->accepts_per_second_per_ip, now_ms))
-			return false;
-		*source_r = source;
-	}
-	/* Last, so that one noisy source does not use up what all share. */
-	if (limits->accepts_per_second > 0 && !rate_takes(&listener->rate, limits->accepts_per_second, now_ms))
-		return false;
-	if (*source_r != NULL && (*source_r)->connections++ == 0) {
-		list_remove(&(*source_r)->resting_link);
-		listener->sources->count++;
-	}
-	return true;
 }
 
 /* --- accepting ---------------------------------------------------------------------------------------------------- */
@@ -240,6 +93,19 @@ static void turn_away(struct listener *listener, int cause)
 	rest(listener);
 }
 
+/* Once a minute, so that a flood does not fill the log as well. */
+static void tell_of_refusal(struct listener *listener, const struct sockaddr *peer, const char *why)
+{
+	if (listener->has_refused && listener->loop->now_ms - listener->refused_ms < WARN_AFTER_MS)
+		return;
+	char ip[CONN_IP_SIZE];
+	uint16_t port;
+	address_text(peer, ip, &port);
+	log_info("net", "port %u: closing new connections, such as one from %s: %s", listener->port, ip, why);
+	listener->has_refused = true;
+	listener->refused_ms = listener->loop->now_ms;
+}
+
 static void accept_some(struct ev_loop *ev, struct ev_io *io, int events)
 {
 	(void)ev;
@@ -260,7 +126,10 @@ static void accept_some(struct ev_loop *ev, struct ev_io *io, int events)
 				continue; /* that one went away before we came */
 			break;
 		}
-		if (!is_welcome(listener, (const struct sockaddr *)&peer, &source)) {
+		const char *why = sources_refuse(listener->sources, &listener->limits, (const struct sockaddr *)&peer,
+						 loop->now_ms, &source);
+		if (why != NULL) {
+			tell_of_refusal(listener, (const struct sockaddr *)&peer, why);
 			close(fd);
 			continue;
 		}
@@ -409,6 +278,16 @@ struct listener *listener_new_unix(struct loop *loop, const char *path, accept_f
 void listener_set_limits(struct listener *listener, const struct listener_limits *limits)
 {
 	listener->limits = *limits;
+}
+
+int listener_exempt(struct listener *listener, const char *address, unsigned bits)
+{
+	return sources_exempt(listener->sources, address, bits);
+}
+
+void listener_clear_exempt(struct listener *listener)
+{
+	sources_clear_exempt(listener->sources);
 }
 
 uint16_t listener_port(const struct listener *listener)

@@ -22,13 +22,19 @@ struct listener *listener_new(struct loop *loop, const char *interface, uint16_t
 struct listener *listener_new_unix(struct loop *loop, const char *path, accept_fn *fn, void *ctx,
 				   struct error *error_r);
 
-/* At most this many accepts per second (bursts of one second's worth) for all peers and for one IP (/64 for v6), and
- * connections at once per IP; 0: no limit. Over the limit: closed at once. Peers on unix sockets count for all peers
- * only. */
+/* 0: no limit. Over a limit a connection is closed at once, and the log told now and then. An IP is a whole IPv4
+ * address, or the /64 of an IPv6 address. Peers on unix sockets count for all peers only.
+ * A stranger is a connection whose owner has not said that it knows who is there (conn_known). */
 struct listener_limits {
-	unsigned accepts_per_second, accepts_per_second_per_ip, connections_per_ip;
+	unsigned accepts_per_second, accepts_per_second_per_ip; /* with bursts of one second's worth */
+	unsigned connections_per_ip;
+	unsigned strangers, strangers_per_ip;
 };
 void listener_set_limits(struct listener *listener, const struct listener_limits *limits);
+/* For peers in the network of `bits` bits at a numeric address only the limit of all strangers counts. -1 when that is
+ * no network, or there are 64 already. */
+int listener_exempt(struct listener *listener, const char *address, unsigned bits);
+void listener_clear_exempt(struct listener *listener);
 
 uint16_t listener_port(const struct listener *listener);
 /* Stops listening; accepted connections live on. NULL is fine, leaves NULL behind. */

@@ -572,6 +572,7 @@ void stream_authenticated(struct session *session)
 	if (session->stream == NULL)
 		return;
 	session->stream->is_authed = true;
+	conn_known(session->stream->conn);
 	set_limits(session->stream);
 }
 

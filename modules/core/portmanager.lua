@@ -6,6 +6,11 @@
 -- NAME_ports and NAME_interfaces, or config_prefix in the place of NAME; else interfaces, and local_interfaces for
 -- private services.
 --
+-- What strangers may take of a port (SECURITY table 2): max_connections_per_ip (100),
+-- max_accepts_per_second_per_ip (20), max_accepts_per_second (200), and for streams max_unauthenticated_per_ip (50) and
+-- max_unauthenticated (2000); with a prefix as above for one service; 0 is no limit. But for max_unauthenticated they
+-- do not hold for unlimited_ips (this machine, where it is proxies and gateways that connect) nor for trusted_proxies.
+--
 -- Always true: one service per interface and port. A port that cannot be had is an error in the log, and the server
 -- goes on with the others.
 
@@ -14,6 +19,7 @@ local config = require "prosody.core.configmanager"
 local logger = require "prosody.util.logger"
 local multitable = require "prosody.util.multitable"
 local native = require "couplet.native"
+local parse_cidr = require "prosody.util.ip".parse_cidr
 
 local log = logger.init("portmanager")
 
@@ -108,6 +114,56 @@ function _M.places(service)
 	return ports, interfaces_of(service)
 end
 
+-- Limits
+
+local default_limits = {
+	max_connections_per_ip = 100, max_accepts_per_second_per_ip = 20, max_accepts_per_second = 200,
+	max_unauthenticated_per_ip = 50, max_unauthenticated = 2000,
+}
+
+local function limit_of(service, name)
+	local value, option = first_option(prefix_of(service) .. name, name)
+	local number = value and tonumber(value[1])
+	if value and not (number and number >= 0 and number % 1 == 0) then
+		log("error", "%s: %s is no limit; write a whole number, 0 for no limit", option, tostring(value[1]))
+		number = nil
+	end
+	return (number or default_limits[name]) // 1 | 0
+end
+
+local function add_networks(networks, option, default)
+	for _, text in ipairs(as_list(config.get("*", option)) or default) do
+		local ip, bits = parse_cidr(tostring(text))
+		if ip then
+			table_insert(networks, { address = ip.addr, bits = bits or (ip.proto == "IPv4" and 32 or 128) })
+		else
+			log("error", "%s: \"%s\" is neither an address nor a network", option, tostring(text))
+		end
+	end
+end
+
+local function exempt_networks()
+	local networks = {}
+	add_networks(networks, "unlimited_ips", { "127.0.0.0/8", "::1" })
+	add_networks(networks, "trusted_proxies", {})
+	return networks
+end
+
+local function set_limits(service, server)
+	local knows_peers = type(service.listener) == "string" -- streams say when somebody has logged in
+	local ok, err = pcall(server.set_limits, server, {
+		connections_per_ip = limit_of(service, "max_connections_per_ip"),
+		accepts_per_second = limit_of(service, "max_accepts_per_second"),
+		accepts_per_second_per_ip = limit_of(service, "max_accepts_per_second_per_ip"),
+		strangers = knows_peers and limit_of(service, "max_unauthenticated") or 0,
+		strangers_per_ip = knows_peers and limit_of(service, "max_unauthenticated_per_ip") or 0,
+		exempt = exempt_networks(),
+	})
+	if not ok then
+		log("error", "The limits of %s are not complete: %s", service.name, err)
+	end
+end
+
 -- Listening
 
 local function complain_bind(service, interface, port, option, err)
@@ -143,6 +199,7 @@ local function listen(service, interface, port, option)
 		complain_bind(service, interface, port, option, err)
 		return false
 	end
+	set_limits(service, server)
 	active_services:set(service.name, interface, port, { service = service, server = server, tls_ctx = context })
 	return true
 end
@@ -336,7 +393,10 @@ local function follow_config()
 		end
 		for interface, wanted_ports in pairs(wanted) do
 			for port in pairs(wanted_ports) do
-				if port and not active_services:get(name, interface, port) then
+				local active = port and active_services:get(name, interface, port)
+				if active then
+					set_limits(active.service, active.server)
+				elseif port then
 					listen(service, interface, port, option)
 				end
 			end

@@ -36,6 +36,35 @@ describe("Ports", function ()
 		assert.same({ "* 1000", ":: 1000" }, open())
 	end)
 
+	local function limits_of(key) return world.listeners[key].limits end
+
+	it("are limited in what strangers may take of them", function ()
+		begin 'interfaces = { "*" }'
+		offer(thing())
+		offer(thing { name = "c2s", listener = "c2s", default_port = 5222 })
+		portmanager.activate_all()
+		local exempt = { { address = "127.0.0.0", bits = 8 }, { address = "::1", bits = 128 } }
+		assert.same({ connections_per_ip = 100, accepts_per_second = 200, accepts_per_second_per_ip = 20,
+			strangers = 2000, strangers_per_ip = 50, exempt = exempt }, limits_of "* 5222")
+		assert.same({ connections_per_ip = 100, accepts_per_second = 200, accepts_per_second_per_ip = 20,
+			strangers = 0, strangers_per_ip = 0, exempt = exempt }, limits_of "* 1000")
+	end)
+
+	it("have the limits the admin wants, those of one service before those of all, also after a change", function ()
+		begin [[interfaces = { "*" } max_connections_per_ip = 5 thing_max_connections_per_ip = 0
+			max_accepts_per_second = "many" unlimited_ips = { "10.0.0.0/8", "x" } trusted_proxies = "192.0.2.1"]]
+		offer(thing())
+		offer(thing { name = "other", default_port = 9 })
+		portmanager.activate_all()
+		assert.equal(0, limits_of "* 1000".connections_per_ip)
+		assert.equal(5, limits_of "* 9".connections_per_ip)
+		assert.equal(200, limits_of "* 9".accepts_per_second)
+		assert.same({ { address = "10.0.0.0", bits = 8 }, { address = "192.0.2.1", bits = 32 } }, limits_of "* 9".exempt)
+		world.configure 'interfaces = { "*" } max_connections_per_ip = 6'
+		prosody.events.fire_event("config-reloaded", {})
+		assert.equal(6, limits_of "* 1000".connections_per_ip)
+	end)
+
 	it("are where the admin wants them", function ()
 		begin 'thing_ports = { 1, "2" } thing_interfaces = { "10.0.0.1" } interfaces = { "::1" } other_port = 3'
 		offer(thing())

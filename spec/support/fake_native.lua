@@ -141,6 +141,7 @@ local function listen(world, options)
 	end
 	function listener:port() return options.port end
 	function listener:set_tls(context) options.tls = context end
+	function listener:set_limits(limits) options.limits = limits end
 	return listener
 end
 

@@ -147,6 +147,59 @@ describe("a listener", function()
 			close(peers)
 		end)
 
+		it("holds so many strangers at a time, of one IP and of all", function()
+			for _, field in ipairs { "strangers", "strangers_per_ip" } do
+				local conns = {}
+				local listener = assert(loop:listen { [field] = 2,
+					accepted = function(conn) table.insert(conns, conn) end })
+				local peers = {}
+				local function come(n)
+					for _ = 1, n do table.insert(peers, connect(listener:port())) end
+					world.settle(loop)
+				end
+				come(4)
+				assert.equal(2, #conns)
+				conns[1]:known()
+				conns[1]:known() -- counts once
+				come(3)
+				assert.equal(3, #conns)
+				for _, conn in ipairs(conns) do conn:known() end
+				come(1)
+				assert.equal(4, #conns)
+				close(peers)
+				world.settle(loop)
+				peers = {}
+				come(3)
+				assert.equal(6, #conns)
+				close(peers)
+			end
+		end)
+
+		it("lets peers of some networks come as they like, as long as strangers are not too many", function()
+			local limits = { accepts_per_second = 1, accepts_per_second_per_ip = 1, connections_per_ip = 1,
+				strangers_per_ip = 1 }
+			local function with(more)
+				local config = {}
+				for name, value in pairs(limits) do config[name] = value end
+				for name, value in pairs(more) do config[name] = value end
+				local count, peers = accepted_of(config, 5)
+				close(peers)
+				return count
+			end
+			assert.equal(1, with {})
+			assert.equal(5, with { exempt = "127.0.0.0", exempt_bits = 8 })
+			assert.equal(5, with { exempt = "126.0.0.0", exempt_bits = 7 })
+			assert.equal(1, with { exempt = "126.0.0.0", exempt_bits = 8 })
+			assert.equal(5, with { exempt = "127.0.0.1", exempt_bits = 32 })
+			assert.equal(1, with { exempt = "127.0.0.2", exempt_bits = 32 })
+			assert.equal(5, with { exempt = "::ffff:127.0.0.0", exempt_bits = 104 })
+			assert.equal(1, with { exempt = "::1", exempt_bits = 128 })
+			assert.equal(3, with { exempt = "127.0.0.0", exempt_bits = 8, strangers = 3 })
+			for _, wrong in ipairs { { "127.0.0.0", 129 }, { "127.0.0", 8 }, { "localhost", 8 } } do
+				assert.has_error(function() loop:listen { exempt = wrong[1], exempt_bits = wrong[2] } end)
+			end
+		end)
+
 		it("counts each IP for itself", function()
 			local count = 0
 			local listener = assert(loop:listen { interface = "*", connections_per_ip = 1,
