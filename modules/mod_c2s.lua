@@ -6,7 +6,7 @@
 -- @option c2s_stanza_size_limit       bytes, 262144: of a stanza after login, at least 10000 (RFC 6120 13.12)
 -- @option c2s_unauthed_stanza_size_limit  bytes, 8192: before login
 -- @option c2s_max_resources           number, 10: sessions per account
--- @hooks  c2s-read-timeout, server-stopping, config-reloaded        @fires none        @stores none
+-- @hooks  stream-features, c2s-read-timeout, server-stopping, config-reloaded        @fires none        @stores none
 -- @spec   spec/modules/mod_c2s_spec.lua
 
 module:set_global()
@@ -15,8 +15,10 @@ local native = require "couplet.native"
 
 local sessions = module:shared("sessions") -- COMPAT with modules that read /*/c2s/sessions: conn -> session
 
+local options
+
 local function set_options()
-	native.options {
+	options = {
 		c2s_timeout = module:get_option_period("c2s_timeout", "30 seconds");
 		c2s_idle = module:get_option_period("c2s_idle_timeout", "5 minutes");
 		c2s_close = module:get_option_period("c2s_close_timeout", "5 seconds");
@@ -24,6 +26,7 @@ local function set_options()
 		c2s_unauthed_stanza_size = module:get_option_integer("c2s_unauthed_stanza_size_limit", 8192, 1024);
 		resources_per_user = module:get_option_integer("c2s_max_resources", 10, 1);
 	}
+	native.options(options)
 end
 
 -- What walks over /*/c2s/sessions sees the sessions that are there now.
@@ -38,6 +41,14 @@ setmetatable(sessions, {
 })
 
 function module.add_host(host_module)
+	-- What we take (XEP-0478): after login more, so it is told again then.
+	host_module:hook("stream-features", function (event)
+		local is_in = event.origin.type ~= "c2s_unauthed"
+		event.features:tag("limits", { xmlns = "urn:xmpp:stream-limits:0" })
+			:text_tag("max-bytes", ("%d"):format(is_in and options.c2s_stanza_size or options.c2s_unauthed_stanza_size))
+			:text_tag("idle-seconds", ("%d"):format(is_in and options.c2s_idle or options.c2s_timeout)):up()
+	end, -100)
+
 	-- A client that says nothing gets a space: a dead connection shows by not acknowledging it (RFC 6120 4.6.1).
 	host_module:hook("c2s-read-timeout", function (event)
 		event.session.send(" ")

@@ -13,7 +13,8 @@ local xmlns_feature = "urn:xmpp:features:bidi"
 local xmlns_bidi = "urn:xmpp:bidi"
 local xmlns_streams = "http://etherx.jabber.org/streams"
 
-local links = module:depends("s2s").s2s.links
+local s2s = module:depends("s2s").s2s
+local links, limits = s2s.links, s2s.limits
 
 -- They come to us
 
@@ -24,9 +25,10 @@ module:hook("s2s-stream-features", function (event)
 	end
 end, 20)
 
-module:hook_tag(xmlns_bidi, "bidi", function (session)
+module:hook_tag(xmlns_bidi, "bidi", function (session, stanza)
 	if session.type ~= "s2sin_unauthed" or not session.secure then return end
 	session.wants_bidi = true
+	limits.read(session, stanza)
 	return true
 end)
 
@@ -37,7 +39,9 @@ module:hook_tag(xmlns_streams, "features", function (session, features)
 		and features:get_child("bidi", xmlns_feature) then
 		session.wants_bidi = true
 		session.link:note("one stream for both directions is agreed on")
-		session.sends2s(st.stanza("bidi", { xmlns = xmlns_bidi }))
+		local bidi = st.stanza("bidi", { xmlns = xmlns_bidi })
+		limits.tell(bidi)
+		session.sends2s(bidi)
 	end
 end, 155)
 

@@ -69,6 +69,17 @@ static int l_prove(lua_State *L)
 	return 1;
 }
 
+/* native.s2s_limit(session, bytes): the other side takes no bigger stanzas (XEP-0478). */
+static int l_limit(lua_State *L)
+{
+	struct session *session = l_check_session(L, 1);
+	luaL_argcheck(L, session_is_s2s(session), 1, "this is no session between servers");
+	lua_Integer bytes = luaL_checkinteger(L, 2);
+	luaL_argcheck(L, bytes > 0 && bytes <= UINT32_MAX, 2, "bytes");
+	s2s_set_limit(session, (uint32_t)bytes);
+	return 0;
+}
+
 /* native.s2s_link(ours, theirs) -> session | nil: where stanzas from our host to that domain go. */
 static int l_link(lua_State *L)
 {
@@ -106,6 +117,7 @@ void l_add_s2s(lua_State *L)
 	static const luaL_Reg functions[] = {
 		{ "connect_s2s", l_connect_s2s },
 		{ "s2s_prove", l_prove },
+		{ "s2s_limit", l_limit },
 		{ "s2s_link", l_link },
 		{ "s2s_pairs", l_pairs },
 		{ NULL, NULL },

@@ -2,9 +2,12 @@
  * first. */
 #include "xmpp/s2s.h"
 
+#include <stdio.h>
+
 #include "base/hash.h"
 #include "base/mem.h"
 #include "xml/stanza.h"
+#include "xml/write.h"
 #include "xmpp/host.h"
 #include "xmpp/jid.h"
 #include "xmpp/ns.h"
@@ -27,6 +30,7 @@ struct s2s {
 	struct pair *last;
 	char *remote;
 	size_t remote_len;
+	uint32_t max_bytes; /* the other side takes no more; 0: unknown */
 };
 
 static struct slice pair_ours(const struct pair *pair) { return slice_of(pair->text, pair->ours_len); }
@@ -62,6 +66,11 @@ void s2s_set_remote(struct session *session, struct slice domain)
 	s2s->remote = mem_copy(domain);
 	s2s->remote_len = domain.len;
 	mem_free(old);
+}
+
+void s2s_set_limit(struct session *session, uint32_t max_bytes)
+{
+	s2s_of(session)->max_bytes = max_bytes;
 }
 
 static struct pair *find_pair(const struct session *session, struct slice ours, struct slice theirs)
@@ -195,6 +204,19 @@ static int send_by(struct session *session, struct stanza *stanza)
 	return sent;
 }
 
+/* Mostly the cheap bound tells that it is not. */
+static bool is_too_big(const struct session *session, const struct stanza *stanza)
+{
+	uint32_t max_bytes = session->s2s->max_bytes;
+	size_t bound = write_bound(stanza, stanza_root(stanza));
+	if (max_bytes == 0 || bound <= max_bytes)
+		return false;
+	char *text = mem_new(bound);
+	size_t len = write_into(text, stanza, stanza_root(stanza), NS_SERVER);
+	mem_free(text);
+	return len > max_bytes;
+}
+
 enum bus_result s2s_route_remote(void *ctx, struct firing *firing)
 {
 	(void)ctx;
@@ -202,8 +224,14 @@ enum bus_result s2s_route_remote(void *ctx, struct firing *firing)
 	struct session *session = s2s_link(dispatch->host, dispatch->env.to.host);
 	if (session == NULL)
 		return BUS_PASS;
-	if (send_by(session, dispatch->env.stanza) != 0)
+	if (is_too_big(session, dispatch->env.stanza)) {
+		char text[96];
+		snprintf(text, sizeof(text), "The server of that address takes stanzas of up to %u bytes",
+			 session->s2s->max_bytes);
+		router_reply_error(dispatch, "modify", "policy-violation", text);
+	} else if (send_by(session, dispatch->env.stanza) != 0) {
 		router_reply_error(dispatch, "wait", "resource-constraint",
 				   "The server of that address does not read what it is sent");
+	}
 	return BUS_HANDLED;
 }

@@ -35,11 +35,15 @@ bool s2s_next_pair(const struct session *session, uint32_t *at, struct slice *ou
 /* The stream for stanzas from that host to a domain, NULL when there is none. */
 struct session *s2s_link(const struct host *host, struct slice domain);
 
+/* The other side takes no stanza of more bytes (XEP-0478); 0: it has not said. */
+void s2s_set_limit(struct session *session, uint32_t max_bytes);
+
 /* A stanza is now as if it had come from a client: what stands in jabber:server stands in jabber:client (RFC 6120
  * 4.8.3). */
 void s2s_translate(struct stanza *stanza);
 
-/* For route/remote: sends by the link, if there is one. */
+/* For route/remote: sends by the link, if there is one. What is too big for the other side is answered with
+ * policy-violation (XEP-0478 5). */
 enum bus_result s2s_route_remote(void *ctx, struct firing *firing);
 
 /* For session.c: forgets what belongs to it. Harmless for other sessions. */

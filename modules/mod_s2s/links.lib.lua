@@ -22,7 +22,7 @@ local MAX_LINKS = 20000             -- and no more are remembered
 local SWEEP_SECONDS = 300
 
 local hosts = prosody.hosts
-local policy, targets, certificates, story, race
+local policy, targets, certificates, story, limits, race
 
 local links = {}   -- our host -> domain -> link
 local all_bytes, n_links = 0, 0
@@ -118,7 +118,9 @@ local function flush_queue(self, session)
 	local queue, n = take_queue(self)
 	for i = 1, n do
 		local stanza = xml.parse(queue[i])
-		if stanza and not session.sends2s(stanza) then
+		if stanza and session.peer_max_bytes and #queue[i] > session.peer_max_bytes then
+			bounce(self, stanza, limits.failure(self.theirs, session.peer_max_bytes))
+		elseif stanza and not session.sends2s(stanza) then
 			bounce(self, stanza, { type = "wait", condition = "remote-server-timeout",
 				text = ("The connection to %s was lost"):format(self.theirs) })
 		end
@@ -394,8 +396,8 @@ end
 
 --- The library, with what mod_s2s has loaded for it.
 return function (parts)
-	policy, targets, certificates, story, race =
-		parts.policy, parts.targets, parts.certificates, parts.story, parts.race
+	policy, targets, certificates, story, limits, race =
+		parts.policy, parts.targets, parts.certificates, parts.story, parts.limits, parts.race
 	module:add_timer(SWEEP_SECONDS, sweep)
 	return M
 end

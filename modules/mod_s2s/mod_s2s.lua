@@ -36,8 +36,8 @@
 -- @stores s2s_first_use (the certificates seen first)
 -- @spec   spec/e2e/s2s_chat_spec.lua, spec/e2e/s2s_certificates_spec.lua, spec/e2e/s2s_forged_spec.lua,
 --         spec/e2e/s2s_first_use_spec.lua, spec/e2e/s2s_links_spec.lua, spec/e2e/s2s_dns_spec.lua,
---         spec/e2e/s2s_dane_spec.lua, spec/modules/mod_s2s/race_spec.lua, spec/interop/prosody_s2s_spec.lua,
---         spec/interop/ejabberd_s2s_spec.lua
+--         spec/e2e/s2s_dane_spec.lua, spec/e2e/s2s_limits_spec.lua, spec/modules/mod_s2s/race_spec.lua,
+--         spec/interop/prosody_s2s_spec.lua, spec/interop/ejabberd_s2s_spec.lua
 --
 -- Always true: a domain is believed only through s2s-authenticated, and not against the policy; the core takes
 -- stanzas only of proven pairs of domains.
@@ -59,14 +59,18 @@ local targets = module:require "targets"
 local certificates = module:require "certificates" (policy)
 local dane = module:require "dane"
 local first_use = module:require "first_use" (policy)
+local limits = module:require "limits"
 local links = module:require "links" {
-	policy = policy, targets = targets, certificates = certificates, story = story, race = module:require "race",
+	policy = policy, targets = targets, certificates = certificates, story = story, limits = limits,
+	race = module:require "race",
 }
 local hook_external = module:require "external"
 module:require "commands" { links = links, story = story, first_use = first_use }
 
 -- For modules that depend on this one, such as mod_dialback.
-s2s = { policy = policy, certificates = certificates, links = links, dane = dane } -- luacheck: globals s2s
+s2s = { -- luacheck: globals s2s
+	policy = policy, certificates = certificates, links = links, dane = dane, limits = limits,
+}
 
 local sessions = module:shared("sessions") -- COMPAT with modules that read /*/s2s/sessions: conn -> session
 
@@ -86,11 +90,13 @@ setmetatable(sessions, {
 })
 
 local function set_options()
-	native.options {
+	local options = {
 		s2s_timeout = module:get_option_period("s2s_timeout", "30 seconds");
 		s2s_idle = module:get_option_period("s2s_idle_timeout", "1 hour");
 		s2s_stanza_size = module:get_option_integer("s2s_stanza_size_limit", 512 * 1024, 10000);
 	}
+	native.options(options)
+	limits.load(options)
 end
 
 ---- Streams that came in ----
@@ -136,6 +142,7 @@ end
 local function on_features(session, features)
 	local link = session.link
 	if not link or session.type ~= "s2sout_unauthed" then return end
+	limits.read(session, features)
 	if session.secure then
 		link:ready()
 	elseif features:get_child("starttls", xmlns_tls) then
@@ -250,6 +257,7 @@ function module.add_host(module) -- luacheck: ignore 431
 	module:hook_tag(xmlns_streams, "features", on_useless_features, -1000)
 	module:hook_tag(xmlns_tls, "proceed", on_proceed)
 	module:hook_tag(xmlns_tls, "failure", on_tls_failure)
+	module:hook("s2s-stream-features", function (event) limits.tell(event.features) end, -100)
 	module:hook("s2s-check-certificate", dane.check_outgoing, 10)
 	module:hook("s2s-authenticated", check_policy, 100)
 	module:hook("s2s-authenticated", on_authenticated)

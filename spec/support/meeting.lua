@@ -3,7 +3,8 @@
 --
 --   meeting.suite(_ENV, "Prosody", paths, start, target)
 -- A path: { name =, told = what the admin reads of the stream we open, heard = of the one that comes in, streams = how
--- many it takes (2), modules = ours, certificate = the name of ours, their_certificate =, direct_tls =, config = }.
+-- many it takes (2), modules = ours, certificate = the name of ours, their_certificate =, direct_tls =,
+-- by_dns = true: we ask the name server where the other one is, config = }.
 -- start(path, ports, names): starts the other server. ports: { theirs =, their_direct =, name_server = }; it asks the
 -- name server where we are, which calls this machine by `target`, if given.
 
@@ -14,14 +15,23 @@ local Server = require "spec.support.server"
 
 local meeting = {}
 
+-- How we find the other server.
+local function way(path, ports)
+	if not path.by_dns then
+		return federation.routes { ["capulet.example"] = {
+			port = path.direct_tls and ports.their_direct or ports.theirs, direct_tls = path.direct_tls,
+		} }
+	end
+	return ('unbound = { hoststxt = false; forward = "127.0.0.1@%d"; options = { ["do-not-query-localhost"] = false } }\n'
+		.. 's2s_allow_private_targets = { "loopback" }\n'):format(ports.name_server)
+end
+
 local function start_ours(path, ports)
 	return Server.start {
 		with_s2s = true, hosts = { ["montague.example"] = "" }, more_modules = path.modules, wait = false,
 		config = federation.ssl(path.certificate or "montague")
 			.. ("s2s_ports = { %d }; s2s_direct_tls_ports = { %d }\n"):format(ports.ours, ports.our_direct)
-			.. federation.routes { ["capulet.example"] = {
-				port = path.direct_tls and ports.their_direct or ports.theirs, direct_tls = path.direct_tls,
-			} } .. (path.config or ""),
+			.. way(path, ports) .. (path.config or ""),
 	}
 end
 
@@ -29,12 +39,13 @@ local function start(path, start_theirs, target)
 	local ports = {}
 	for _, name in ipairs { "ours", "our_direct", "theirs", "their_direct" } do ports[name] = Server.free_port() end
 	local here = { ports = ports }
-	here.montague = start_ours(path, ports)
 	here.names = federation.name_server({
 		["_xmpp-server._tcp.montague.example"] = not path.direct_tls and ports.ours or nil,
 		["_xmpps-server._tcp.montague.example"] = path.direct_tls and ports.our_direct or nil,
+		["_xmpp-server._tcp.capulet.example"] = ports.theirs,
 	}, target)
 	ports.name_server = here.names.port
+	here.montague = start_ours(path, ports)
 	here.capulet = start_theirs(path, ports)
 	here.montague:await_ready()
 	here.montague:awaits_log "Activated service 's2s_direct_tls'"
