@@ -3,7 +3,7 @@
 -- @option offline_max_messages  integer, 1000: how many are kept for one user; beyond it senders get an error
 -- @hooks  message/offline/handle, message/offline/broadcast      @fires none
 -- @stores offline (archive)
--- @spec   spec/e2e/offline_spec.lua
+-- @spec   spec/e2e/offline_spec.lua, spec/e2e/damage_spec.lua
 
 local st = require "prosody.util.stanza";
 local datetime = require "prosody.util.datetime".datetime;
@@ -34,9 +34,15 @@ local function is_worth_keeping(stanza)
 	return false;
 end
 
-local function is_full(username)
-	local _, total = offline_messages:find(username, { total = true; limit = 0 });
-	return (total or 0) >= max_messages;
+-- true, or nil and why not.
+local function keep(username, stanza)
+	local waiting, total = offline_messages:find(username, { total = true; limit = 0 });
+	if not waiting then
+		return nil, total; -- the store's error
+	elseif (total or 0) >= max_messages then
+		return nil, "quota-limit";
+	end
+	return offline_messages:append(username, nil, stanza, time_now(), "");
 end
 
 module:hook("message/offline/handle", function (event)
@@ -46,12 +52,7 @@ module:hook("message/offline/handle", function (event)
 		module:log("debug", "Not keeping a message for %s that is not meant to be kept", username);
 		return nil;
 	end
-	local kept, err;
-	if is_full(username) then
-		err = "quota-limit";
-	else
-		kept, err = offline_messages:append(username, nil, stanza, time_now(), "");
-	end
+	local kept, err = keep(username, stanza);
 	if kept then
 		module:log("debug", "Kept a message for %s", username);
 		return true;

@@ -152,6 +152,12 @@ local function commit()
 	return nil, err, lost;
 end
 
+-- Nobody's data is thrown away because of a damaged file: it is an error to read it and to write it.
+local function unreadable(err)
+	log("error", "%s; the file stays as it is: mend it, put a copy from a backup in its place, or move it away", err);
+	return nil, UNREADABLE;
+end
+
 -- Tables
 
 local function read_table(path)
@@ -164,8 +170,7 @@ local function read_table(path)
 		if data ~= nil or not err then return data; end
 		err = path .. ": " .. err;
 	end
-	log("error", "%s; the file stays as it is until somebody mends it", err);
-	return nil, UNREADABLE;
+	return unreadable(err);
 end
 
 --- The table; nil when there is none; nil, "Error reading storage" when there is one that cannot be read.
@@ -187,8 +192,8 @@ local function store(username, host, datastore, data)
 
 	local path, err = getpath(username, host, datastore, "dat", data ~= nil and next(data) ~= nil);
 	if not path then return failed("write", datastore, err); end
-	local _, unreadable = read_table(path);
-	if unreadable then return nil, unreadable; end
+	local _, why = read_table(path);
+	if why then return nil, why; end
 
 	if data == nil or next(data) == nil then
 		local removed;
@@ -222,8 +227,7 @@ local function read_list(path)
 		end
 		err = path .. ": " .. tostring(good);
 	end
-	log("error", "%s; the file stays as it is until somebody mends it", err);
-	return nil, UNREADABLE;
+	return unreadable(err);
 end
 
 --- The items, oldest first; nil when there is no list; nil, error when it cannot be read.
