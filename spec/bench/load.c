@@ -213,6 +213,15 @@ static void answer_challenge(struct client *c, const char *text, size_t len)
 
 /* ---- the protocol, as far as it goes ---- */
 
+static bool is_other(int number) { return opt.other_host != NULL && number % 2 == 1; }
+static const char *host_of(int number) { return is_other(number) ? opt.other_host : opt.host; }
+
+/* CPU of all servers under test. */
+static double servers_cpu_s(void)
+{
+	return cpu_s(opt.server_pid) + (opt.other_host != NULL ? cpu_s(opt.other_pid) : 0);
+}
+
 static void open_stream(struct client *c, enum step step)
 {
 	c->step = step;
@@ -224,7 +233,7 @@ static void open_stream(struct client *c, enum step step)
 		return;
 	}
 	say(c, "<?xml version='1.0'?><stream:stream xmlns='jabber:client' to='%s' version='1.0' "
-	       "xmlns:stream='http://etherx.jabber.org/streams'>", opt.host);
+	       "xmlns:stream='http://etherx.jabber.org/streams'>", host_of(c->number));
 }
 
 /* RFC 7395 3.3.3: elements that come alone name their namespace. */
@@ -234,7 +243,8 @@ static void send_message(struct client *c)
 {
 	int peer = c->number ^ 1;
 	say(c, "<message%s type='chat' id='m%lu' to='%s%d@%s'><body>%s</body><active "
-	       "xmlns='http://jabber.org/protocol/chatstates'/></message>", own_ns(), c->sent++, opt.user, peer, opt.host, opt.body);
+	       "xmlns='http://jabber.org/protocol/chatstates'/></message>", own_ns(), c->sent++, opt.user, peer, host_of(peer),
+	    opt.body);
 }
 
 /* The end of `token` in what came in, NULL when it is not there yet. */
@@ -290,7 +300,7 @@ void step_on(struct client *c)
 			c->ssl = SSL_new(ssl_ctx);
 			SSL_set_fd(c->ssl, c->fd);
 			SSL_set_connect_state(c->ssl);
-			SSL_set_tlsext_host_name(c->ssl, opt.host);
+			SSL_set_tlsext_host_name(c->ssl, host_of(c->number));
 			c->step = TLS_HANDSHAKE;
 			return;
 		case HEADER:
@@ -418,7 +428,8 @@ static void connect_client(struct client *c, int number)
 	c->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
 	int on = 1;
 	setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-	struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons((uint16_t)opt.port) };
+	int port = is_other(number) ? opt.other_port : opt.port;
+	struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
 	inet_pton(AF_INET, "127.0.0.1", &address.sin_addr);
 	if (connect(c->fd, (struct sockaddr *)&address, sizeof(address)) != 0 && errno != EINPROGRESS) {
 		drop(c, FAILED);
@@ -479,7 +490,7 @@ static void chat(int pairs, int window, unsigned long messages)
 	total_received = 0;
 	goal_received = messages;
 	chatting = true;
-	double start_s = now_s(), start_cpu_s = cpu_s(opt.server_pid);
+	double start_s = now_s(), start_cpu_s = servers_cpu_s();
 	for (int i = 0; i < pairs * 2; i += 2) {
 		for (int k = 0; k < window; k++)
 			send_message(&clients[i]);
@@ -489,7 +500,7 @@ static void chat(int pairs, int window, unsigned long messages)
 	unsigned long enough = messages - (unsigned long)n_clients;
 	while (total_received < enough && now_s() < deadline_s)
 		turn(1000);
-	double took_s = now_s() - start_s, used_s = cpu_s(opt.server_pid) - start_cpu_s;
+	double took_s = now_s() - start_s, used_s = servers_cpu_s() - start_cpu_s;
 	figure("messages", (double)total_received);
 	figure("cpu_us_per_message", used_s * 1e6 / (double)total_received);
 	figure("messages_per_s", (double)total_received / took_s);
@@ -520,8 +531,10 @@ static void logins(int count)
 
 static void usage(void)
 {
-	fprintf(stderr, "load PORT PID [tls | websocket | bosh] chat PAIRS WINDOW MESSAGES | idle COUNT | login COUNT | hold COUNT\n"
+	fprintf(stderr, "load PORT PID [between HOST OTHER_HOST OTHER_PORT OTHER_PID] [tls | websocket | bosh]\n"
+			"     chat PAIRS WINDOW MESSAGES | idle COUNT | login COUNT | hold COUNT\n"
 			"  PID is the server's; its accounts are user0, user1 ... with the password \"secret\".\n"
+			"  between: every other client belongs to another server, so that each pair talks between the two.\n"
 			"  hold logs COUNT clients in, prints \"ready\", and keeps them until standard input ends.\n");
 	exit(2);
 }
@@ -533,6 +546,13 @@ int main(int argc, char **argv)
 	opt.port = atoi(argv[1]);
 	opt.server_pid = atoi(argv[2]);
 	argv += 3, argc -= 3;
+	if (strcmp(argv[0], "between") == 0 && argc > 6) {
+		opt.host = argv[1];
+		opt.other_host = argv[2];
+		opt.other_port = atoi(argv[3]);
+		opt.other_pid = atoi(argv[4]);
+		argv += 5, argc -= 5;
+	}
 	if (strcmp(argv[0], "tls") == 0) {
 		opt.tls = true;
 		argv++, argc--;

@@ -41,6 +41,9 @@ struct client {
 struct options {
 	const char *host, *user, *password;
 	int port, server_pid;
+	/* Another server, to which clients with an odd number belong; host NULL: there is none. */
+	const char *other_host;
+	int other_port, other_pid;
 	bool tls;
 	enum way way;
 	char body[101];
