@@ -6,6 +6,8 @@
 
 /* Monotonic milliseconds since an arbitrary start. */
 int64_t clock_ms(void);
+/* The same in nanoseconds, for measuring. */
+int64_t clock_ns(void);
 /* Seconds since 1970-01-01 UTC, with a fraction. */
 double clock_wall(void);
 

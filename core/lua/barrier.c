@@ -39,6 +39,7 @@ struct thread *barrier_begin(struct lua_core *core, const char *name)
 		thread->resume_ref = LUA_NOREF;
 	}
 	thread->name = name;
+	thread->times = times_of(&core->times, name);
 	thread->go_on = NULL;
 	return thread;
 }
@@ -200,7 +201,7 @@ static void recover(struct lua_core *core)
 enum barrier_result barrier_run(struct lua_core *core, struct thread *thread, int n_args)
 {
 	const char *outer = core->running;
-	int64_t started_ms = clock_ms();
+	int64_t started_ns = clock_ns();
 	int n_results = 0, height = lua_gettop(core->L);
 	core->running = thread->name;
 	if (outer == NULL) {
@@ -217,7 +218,9 @@ enum barrier_result barrier_run(struct lua_core *core, struct thread *thread, in
 	if (outer == NULL && (core->stop_reason != NULL || core->is_overdrawn))
 		recover(core);
 	assert(lua_gettop(core->L) == height);
-	int64_t took_ms = clock_ms() - started_ms;
+	int64_t took_ns = clock_ns() - started_ns, took_ms = took_ns / 1000000;
+	if (thread->times != NULL)
+		histogram_add(thread->times, took_ns);
 	if (took_ms > SLOW_MS && outer == NULL)
 		log_warn(thread->name, "blocked the server for %d ms; long work belongs in a timer or a worker",
 			 (int)took_ms);

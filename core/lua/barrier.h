@@ -22,6 +22,7 @@
 #include "base/list.h"
 #include "xmpp/server.h"
 
+struct histogram;
 struct lua_core;
 
 struct thread {
@@ -31,6 +32,7 @@ struct thread {
 	int64_t waits_since_ms;
 	go_on_fn *go_on;           /* what was parked goes on when this ends; NULL for calls nobody waits for */
 	void *go_on_ctx;
+	struct histogram *times;   /* where its calls are timed; NULL: nowhere */
 	const char *name;          /* what it runs; lives as long as the program */
 	bool is_waiting;
 	bool was_stopped;          /* died in a hook of the debug library, and runs none from then on: not used again */

@@ -10,6 +10,7 @@
 #include "base/list.h"
 #include "base/slice.h"
 #include "bus/bus.h"
+#include "lua/times.h"
 #include "xmpp/router.h"
 #include "xmpp/server.h"
 
@@ -31,6 +32,7 @@ struct lua_core {
 	uint64_t call_serial;     /* counts outermost calls, for the watchdog */
 	const char *stop_reason;  /* the outermost call has taken too much and is being ended; NULL */
 	size_t memory, memory_max; /* bytes Lua holds, and may hold while a call runs */
+	struct times times;       /* how long calls took, by name */
 	bool is_overdrawn;        /* memory_max was passed, or would have been */
 };
 
@@ -74,6 +76,7 @@ void l_add_tls(lua_State *L);
 void l_add_router(lua_State *L);
 void l_add_s2s(lua_State *L);
 void l_add_work(lua_State *L);
+void l_add_counts(lua_State *L);
 
 /* ops of the server */
 void lua_events_install(struct lua_core *core);

@@ -64,7 +64,7 @@ static int send_stanza(struct session *session, const struct stanza *stanza)
 		memcpy(behind_name, xmlns, sizeof(xmlns) - 1);
 		len += sizeof(xmlns) - 1;
 	}
-	session->server->stanzas_out++;
+	server_count(session, stanza, SERVER_OUT);
 	int sent = send_text(session, slice_of(text, len));
 	mem_free(text);
 	return sent;

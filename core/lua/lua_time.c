@@ -11,10 +11,10 @@ static int l_now(lua_State *L)
 	return 1;
 }
 
-/* monotonic() -> seconds that only ever grow, since an arbitrary start, with milliseconds. */
+/* monotonic() -> seconds that only ever grow, since an arbitrary start, with a fraction. */
 static int l_monotonic(lua_State *L)
 {
-	lua_pushnumber(L, (lua_Number)clock_ms() / 1000.0);
+	lua_pushnumber(L, (lua_Number)clock_ns() / 1e9);
 	return 1;
 }
 

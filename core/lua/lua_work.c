@@ -529,28 +529,6 @@ static int l_options(lua_State *L)
 	return 0;
 }
 
-/* native.counts() -> { sessions =, stanzas_in =, stanzas_out =, live_stanzas =, memory = } */
-static int l_counts(lua_State *L)
-{
-	struct lua_core *core = lua_core_of(L);
-	const struct {
-		const char *name;
-		uint64_t value;
-	} counts[] = {
-		{ "sessions", session_live_count() },
-		{ "stanzas_in", core->server->stanzas_in },
-		{ "stanzas_out", core->server->stanzas_out },
-		{ "live_stanzas", stanza_live_count() },
-		{ "memory", mem_in_use() },
-	};
-	lua_newtable(L);
-	for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
-		lua_pushinteger(L, (lua_Integer)counts[i].value);
-		lua_setfield(L, -2, counts[i].name);
-	}
-	return 1;
-}
-
 void l_add_work(lua_State *L)
 {
 	static const luaL_Reg functions[] = {
@@ -559,7 +537,7 @@ void l_add_work(lua_State *L)
 		{ "turn", l_turn },           { "wait", l_wait },           { "resume", l_resume },
 		{ "pbkdf2", l_pbkdf2 },       { "log", l_log },             { "log_wants", l_log_wants },
 		{ "log_sink", l_log_sink },   { "log_sink_remove", l_log_sink_remove },
-		{ "log_reopen", l_log_reopen }, { "options", l_options },   { "counts", l_counts },
+		{ "log_reopen", l_log_reopen }, { "options", l_options },
 		{ NULL, NULL },
 	};
 	static const luaL_Reg timer_methods[] = {

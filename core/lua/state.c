@@ -34,6 +34,7 @@ static int l_open_native(lua_State *L)
 	l_add_router(L);
 	l_add_s2s(L);
 	l_add_work(L);
+	l_add_counts(L);
 	lua_pushliteral(L, COUPLET_VERSION);
 	lua_setfield(L, -2, "version");
 	return 1;
@@ -125,6 +126,7 @@ void lua_core_free(struct lua_core **core)
 	barrier_forget_waiting(*core);
 	timer_free(&(*core)->wait_timer);
 	lua_close((*core)->L);
+	times_done(&(*core)->times);
 	struct thread *thread, *after;
 	list_each(thread, after, &(*core)->free_threads, link)
 		mem_free(thread);

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/hash.h"
+#include "base/histogram.h"
 #include "base/list.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -446,6 +447,34 @@ static int l_log_write(lua_State *L)
 	return 0;
 }
 
+/* --- histogram ---------------------------------------------------------------------------------------------------- */
+
+/* histogram { nanoseconds, ... } -> counts of the buckets, sum in ns */
+static int l_histogram(lua_State *L)
+{
+	struct histogram histogram = { { 0 }, 0 };
+	lua_Integer n = luaL_len(L, 1);
+	for (lua_Integer i = 1; i <= n; i++) {
+		lua_rawgeti(L, 1, i);
+		histogram_add(&histogram, luaL_checkinteger(L, -1));
+		lua_pop(L, 1);
+	}
+	lua_newtable(L);
+	for (int i = 0; i <= HISTOGRAM_BOUNDS; i++) {
+		lua_pushinteger(L, (lua_Integer)histogram.counts[i]);
+		lua_rawseti(L, -2, i + 1);
+	}
+	lua_pushinteger(L, (lua_Integer)histogram.sum_ns);
+	return 2;
+}
+
+/* histogram_bound(i) -> ns; i from 1 */
+static int l_histogram_bound(lua_State *L)
+{
+	lua_pushinteger(L, histogram_bound_ns((unsigned)luaL_checkinteger(L, 1) - 1));
+	return 1;
+}
+
 /* --- tables ------------------------------------------------------------------------------------------------------- */
 
 static const luaL_Reg buf_methods[] = {
@@ -469,6 +498,8 @@ static const luaL_Reg functions[] = {
 	{ "hash", l_hash },
 	{ "siphash", l_siphash },
 	{ "hash_bytes", l_hash_bytes },
+	{ "histogram", l_histogram },
+	{ "histogram_bound", l_histogram_bound },
 	{ "list", l_list },
 	{ "utf8_is_valid", l_utf8_is_valid },
 	{ "utf8_cut", l_utf8_cut },

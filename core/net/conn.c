@@ -530,6 +530,17 @@ int conn_fd(const struct conn *conn)
 	return conn->io.fd;
 }
 
+void loop_queues(const struct loop *loop, size_t *conns_r, size_t *bytes_r)
+{
+	const struct conn *conn, *after;
+	*conns_r = *bytes_r = 0;
+	list_each(conn, after, &loop->conns, all_link)
+	{
+		++*conns_r;
+		*bytes_r += conn->out.bytes;
+	}
+}
+
 uint64_t conn_bytes_in(const struct conn *conn)
 {
 	return conn->bytes_in;

@@ -49,6 +49,7 @@ static bool go_on_with_handshake(struct conn *conn)
 	switch (tls_handshake(conn->ssl)) {
 	case TLS_DONE:
 		conn->is_secured = true;
+		conn->loop->counts.handshakes++;
 		conn->is_blocked = false;
 		conn->progress_ms = conn->loop->now_ms;
 		conn_want_flush(conn);
@@ -171,6 +172,7 @@ static void read_once(struct conn *conn)
 		return;
 	}
 	conn->bytes_in += (uint64_t)got;
+	conn->loop->counts.bytes_in += (uint64_t)got;
 	conn->last_in_ms = conn->loop->now_ms;
 	charge_rate(conn, (size_t)got);
 	struct slice raw = slice_of(conn->loop->input, (size_t)got);
@@ -250,6 +252,7 @@ static bool send_plain(struct conn *conn, size_t max)
 	}
 	if (sent > 0) {
 		conn->bytes_out += (uint64_t)sent;
+		conn->loop->counts.bytes_out += (uint64_t)sent;
 		made_progress(conn, (size_t)sent);
 		if (conn->plain_left > 0)
 			conn->plain_left -= (uint32_t)sent;

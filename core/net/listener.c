@@ -130,9 +130,11 @@ static void accept_some(struct ev_loop *ev, struct ev_io *io, int events)
 						 loop->now_ms, &source);
 		if (why != NULL) {
 			tell_of_refusal(listener, (const struct sockaddr *)&peer, why);
+			loop->counts.refused++;
 			close(fd);
 			continue;
 		}
+		loop->counts.accepted++;
 		struct conn *conn = conn_accept(loop, fd, (const struct sockaddr *)&peer, source);
 		listener->fn(listener->ctx, conn);
 		if (conn->handler == NULL)

@@ -55,7 +55,8 @@ static void start_turn(struct ev_loop *ev, struct ev_check *check, int events)
 	(void)ev;
 	(void)events;
 	struct loop *loop = list_entry(check, struct loop, turn_start);
-	loop->now_ms = clock_ms() + loop->advanced_ms;
+	loop->turn_began_ns = clock_ns();
+	loop->now_ms = loop->turn_began_ns / 1000000 + loop->advanced_ms;
 	loop->handshakes_left = HANDSHAKES_PER_TURN;
 	run_deferred(loop);
 	timers_run(loop);
@@ -165,8 +166,11 @@ static void end_turn(struct loop *loop)
 		if (step == TURN_FREE)
 			conns_free(loop);
 		struct turn_hooks *hooks = &loop->hooks[step];
+		int64_t began_ns = step == TURN_COMMIT && hooks->count > 0 ? clock_ns() : 0;
 		for (size_t i = 0; i < hooks->count; i++)
 			hooks->items[i].fn(hooks->items[i].ctx);
+		if (began_ns != 0)
+			histogram_add(&loop->counts.commits, clock_ns() - began_ns);
 		if (step == TURN_FLUSH)
 			conns_flush(loop);
 	}
@@ -179,6 +183,7 @@ void loop_turn(struct loop *loop, bool may_wait)
 	bool is_due = arm_next_due(loop);
 	ev_run(loop->ev, may_wait && !is_due && !has_work(loop) ? EVRUN_ONCE : EVRUN_NOWAIT);
 	end_turn(loop);
+	histogram_add(&loop->counts.turns, clock_ns() - loop->turn_began_ns);
 	loop->is_in_turn = false;
 }
 
@@ -192,6 +197,11 @@ void loop_run(struct loop *loop)
 void loop_stop(struct loop *loop)
 {
 	loop->is_stopping = true;
+}
+
+const struct loop_counts *loop_counts(const struct loop *loop)
+{
+	return &loop->counts;
 }
 
 int64_t loop_now_ms(const struct loop *loop)

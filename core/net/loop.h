@@ -4,7 +4,10 @@
 #define NET_LOOP_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
+
+#include "base/histogram.h"
 
 struct loop;
 struct timer;
@@ -30,6 +33,18 @@ void loop_run(struct loop *loop);
 void loop_stop(struct loop *loop);
 /* Runs one turn: waits for events when may_wait, else only polls. For specs and start-up. */
 void loop_turn(struct loop *loop, bool may_wait);
+
+/* What the loop and its connections have done since it was made. */
+struct loop_counts {
+	struct histogram turns;     /* from the end of the wait to the end of the turn */
+	struct histogram commits;   /* of that, TURN_COMMIT, when somebody hooked it */
+	uint64_t accepted, refused; /* connections that came; those that a listener's limits turned away */
+	uint64_t handshakes;        /* of TLS, finished */
+	uint64_t bytes_in, bytes_out;
+};
+const struct loop_counts *loop_counts(const struct loop *loop);
+/* What there is now: connections, and bytes that wait in their queues. Walks over all connections. */
+void loop_queues(const struct loop *loop, size_t *conns_r, size_t *bytes_r);
 
 /* Monotonic milliseconds, read once a turn. */
 int64_t loop_now_ms(const struct loop *loop);

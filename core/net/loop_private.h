@@ -31,6 +31,8 @@ struct loop {
 	int64_t next_due_ms;
 	int64_t now_ms, advanced_ms;
 	bool is_stopping, is_in_turn;
+	int64_t turn_began_ns;
+	struct loop_counts counts;
 
 	struct timer **heap; /* running timers, the earliest first */
 	size_t n_timers, heap_size;

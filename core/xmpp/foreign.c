@@ -60,7 +60,7 @@ static void fail(struct session *session, const char *condition, const char *tex
 
 void foreign_receive(struct session *session, struct stanza **stanza)
 {
-	session->server->stanzas_in++;
+	server_count(session, *stanza, SERVER_IN);
 	if (session->has_filters) {
 		session->server->ops.filter(session, stanza, false);
 		if (*stanza == NULL)

@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "net/loop.h"
+#include "xml/stanza.h"
 #include "xmpp/host.h"
 #include "xmpp/router.h"
 #include "xmpp/server_private.h"
@@ -71,6 +72,23 @@ void server_done(struct server *server)
 	timer_free(&server->sweep);
 	mem_free(server->slots);
 	server->slots = NULL;
+}
+
+void server_count(struct session *session, const struct stanza *stanza, int way)
+{
+	struct slice name = el_name(stanza, stanza_root(stanza));
+	int link = SERVER_C2S, kind = SERVER_OTHER;
+	if (session_is_s2s(session))
+		link = SERVER_S2S;
+	else if (session->type == SESSION_COMPONENT || session->type == SESSION_COMPONENT_UNAUTHED)
+		link = SERVER_COMPONENT;
+	if (slice_is(name, "message"))
+		kind = SERVER_MESSAGE;
+	else if (slice_is(name, "presence"))
+		kind = SERVER_PRESENCE;
+	else if (slice_is(name, "iq"))
+		kind = SERVER_IQ;
+	session->server->stanzas[way][link][kind]++;
 }
 
 struct host *server_host(const struct server *server, struct slice name) { return hash_get(&server->hosts, name); }

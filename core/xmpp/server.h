@@ -65,6 +65,12 @@ struct server_options {
 	int64_t wait_limit_ms; /* how long a hook may keep a stanza waiting */
 };
 
+/* What is counted apart: the direction, who is on the other side, and what it is (other: headers, features, SASL,
+ * acknowledgements). */
+enum { SERVER_IN, SERVER_OUT, SERVER_WAYS };
+enum { SERVER_C2S, SERVER_S2S, SERVER_COMPONENT, SERVER_LINKS };
+enum { SERVER_MESSAGE, SERVER_PRESENCE, SERVER_IQ, SERVER_OTHER, SERVER_KINDS };
+
 struct server {
 	struct loop *loop;
 	struct bus *bus;         /* server-wide events: prosody.events */
@@ -83,13 +89,16 @@ struct server {
 	struct server_ops ops;
 	struct server_options options;
 	void *lua;               /* core/lua's own */
-	uint64_t stanzas_in, stanzas_out;
+	uint64_t stanzas[SERVER_WAYS][SERVER_LINKS][SERVER_KINDS]; /* that passed; see server_count */
 };
 
 /* In place; loop is borrowed for the server's life. */
 void server_init(struct server *server, struct loop *loop);
 /* Closes what is left, frees what it holds. */
 void server_done(struct server *server);
+
+/* For transports: an element comes in or goes out (`way`) on the session's line. */
+void server_count(struct session *session, const struct stanza *stanza, int way);
 
 /* NULL when we do not serve that name. name is a prepared host part. */
 struct host *server_host(const struct server *server, struct slice name);

@@ -97,7 +97,7 @@ int stream_write(struct session *session, const struct stanza *stanza)
 		return -1;
 	struct el root = stanza_root(stanza);
 	size_t bound = write_bound(stanza, root);
-	session->server->stanzas_out++;
+	server_count(session, stanza, SERVER_OUT);
 	stream->was_used = true;
 	if (session->has_byte_filters) {
 		char *text = mem_new(bound + 1);
@@ -326,7 +326,8 @@ bool stream_header_has_version(struct stream *stream, const struct stanza *heade
 static void handle(struct stream *stream, enum stream_class class, struct stanza **stanza)
 {
 	struct session *session = stream->session;
-	session->server->stanzas_in++;
+	if (*stanza != NULL) /* the end of the stream is none */
+		server_count(session, *stanza, SERVER_IN);
 	if (session->has_filters && class != A_HEADER && class != A_FOOTER) {
 		session->server->ops.filter(session, stanza, false);
 		if (*stanza == NULL)

@@ -313,6 +313,8 @@ local shims = {
 
 -- Stores
 
+local opened_stores = setmetatable({}, { __mode = "k" }); -- object -> name
+
 --- A store of a host. kind: "keyval" (or nil), "map", "keyval+", "archive". nil, "unsupported-store" when the driver
 -- has no such kind. Fires store-opened on the host, whose handlers may put another object in event.store.
 function storagemanager.open(host, store, kind)
@@ -327,7 +329,13 @@ function storagemanager.open(host, store, kind)
 	if not opened then return nil, err; end
 	local event = { host = host; store_name = store; store_type = kind; store = opened };
 	hosts[host].events.fire_event("store-opened", event);
+	opened_stores[event.store] = store;
 	return event.store;
+end
+
+--- Walks over the stores in use: object, name.
+function storagemanager.stores()
+	return next, opened_stores;
 end
 
 --- Removes everything a user has on a host, whatever keeps it. true, or nil, error (and as much as possible is gone).

@@ -34,7 +34,8 @@ describe("Figures", function ()
 	it("fill the buckets of a histogram", function ()
 		local take = stats.measure("distribution", "wait", { buckets = { 1, 5 } })
 		take(0.5) take(3) take(100)
-		assert.same({ "_bucket 1 1", "_bucket 5 2", "_bucket +Inf 3", "_sum  103.5", "_count  3" }, samples("prosody_wait"))
+		assert.same({ "_bucket 1.0 1", "_bucket 5.0 2", "_bucket +Inf 3", "_sum  103.5", "_count  3" },
+			samples("prosody_wait"))
 	end)
 
 	it("take times", function ()
