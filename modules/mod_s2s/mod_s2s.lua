@@ -37,7 +37,9 @@
 -- @spec   spec/e2e/s2s_chat_spec.lua, spec/e2e/s2s_certificates_spec.lua, spec/e2e/s2s_forged_spec.lua,
 --         spec/e2e/s2s_first_use_spec.lua, spec/e2e/s2s_links_spec.lua, spec/e2e/s2s_dns_spec.lua,
 --         spec/e2e/s2s_dane_spec.lua, spec/e2e/s2s_limits_spec.lua, spec/modules/mod_s2s/race_spec.lua,
---         spec/interop/prosody_s2s_spec.lua, spec/interop/ejabberd_s2s_spec.lua
+--         spec/modules/mod_s2s/targets_spec.lua, spec/modules/mod_s2s/policy_spec.lua,
+--         spec/modules/mod_s2s/certificates_spec.lua, spec/interop/prosody_s2s_spec.lua,
+--         spec/interop/ejabberd_s2s_spec.lua
 --
 -- Always true: a domain is believed only through s2s-authenticated, and not against the policy; the core takes
 -- stanzas only of proven pairs of domains.

@@ -85,7 +85,7 @@ end
 function policy.needs_encryption(domain) return options.require_encryption or policy.needs_certificate(domain) end
 
 --- The SHA-256 of the one certificate that proves the domain, in hexadecimal digits; nil when none is pinned.
-function policy.pin(domain) return options.pins[domain] end
+function policy.pin(domain) return options.pins[domain] or nil end
 
 --- Is the first certificate the domain shows believed, whoever made it? Then it needs one.
 function policy.trusts_on_first_use(domain) return is_listed(options.first_use, domain) end

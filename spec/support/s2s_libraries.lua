@@ -16,7 +16,8 @@ function api:get_option(name, default)
 	return value
 end
 
-api.get_option_boolean, api.get_option_string, api.get_option_array = api.get_option, api.get_option, api.get_option
+api.get_option_boolean, api.get_option_string = api.get_option, api.get_option
+api.get_option_array, api.get_option_number = api.get_option, api.get_option
 
 function api:get_option_set(name, default)
 	local value = self:get_option(name, default)
