@@ -11,6 +11,8 @@ describe("host-meta", function()
 			with_http = true, more_modules = { "http_altconnect", "websocket" },
 			hosts = { localhost = 'modules_enabled = { "bosh" }',
 				["montague.example"] = [[http_external_url = "https://chat.montague.example/"
+					altconnect_ips = { "192.0.2.1", "2001:db8::1" }; altconnect_ttl = "1 day"
+					altconnect_pins = { "cGlu" }
 					altconnect_links = { { rel = "urn:xmpp:alt-connections:quic", href = "https://q.example/" } }]] },
 		}
 	end)
@@ -44,5 +46,23 @@ describe("host-meta", function()
 			{ rel = "urn:xmpp:alt-connections:websocket", href = "wss://chat.montague.example/xmpp-websocket" },
 			{ rel = "urn:xmpp:alt-connections:quic", href = "https://q.example/" },
 		} }, require "util.json".decode(response.body))
+	end)
+
+	it("says all there is to know when the admin has told the addresses, over TLS only (XEP-0487)", function()
+		local response = http.get(server, "/.well-known/host-meta.json", { Host = "montague.example" }, { tls = true })
+		assert.equal("max-age=86400", response.headers["cache-control"])
+		local meta = require "util.json".decode(response.body)
+		assert.same({ ttl = 86400, ["public-key-pins-sha-256"] = { "cGlu" } }, meta.xmpp)
+		local ips = { "192.0.2.1", "2001:db8::1" }
+		assert.same({
+			{ rel = "urn:xmpp:alt-connections:websocket", href = "wss://chat.montague.example/xmpp-websocket",
+				sni = "chat.montague.example", priority = 20, weight = 50, ips = ips },
+			{ rel = "urn:xmpp:alt-connections:quic", href = "https://q.example/", sni = "q.example", priority = 20,
+				weight = 50, ips = ips },
+			{ rel = "urn:xmpp:alt-connections:tls", port = server.direct_port, sni = "montague.example", priority = 10,
+				weight = 50, ips = ips },
+		}, meta.links)
+		local here = http.get(server, "/.well-known/host-meta.json", nil, { tls = true })
+		assert.is_nil(require "util.json".decode(here.body).xmpp)
 	end)
 end)
