@@ -26,7 +26,9 @@ local is_contact_subscribed = require "prosody.core.rostermanager".is_contact_su
 local host = module.host
 local xmlns_info = "http://jabber.org/protocol/disco#info"
 local xmlns_items = "http://jabber.org/protocol/disco#items"
-local caps_node = "urn:x-couplet:server"
+-- XEP-0115 4: a URI that stands for this software, in all its versions. The project has no domain of its own to put one
+-- under, so it is a number that nobody else has (RFC 9562).
+local caps_node = "urn:uuid:aadd7222-fc7e-4c4b-925c-451018348b45"
 
 local disco_items = module:get_option_array("disco_items", {})
 local expose_admins = module:get_option_boolean("disco_expose_admins", false)

@@ -427,15 +427,17 @@ static int l_bus_gc(lua_State *L)
 	return 0;
 }
 
-/* The part of an events object that is better said in Lua: firing, so that handlers may wait, and wrappers. */
+/* The part of an events object that is better said in Lua: firing, so that handlers may wait, wrappers, and the debug
+ * hook, which is called in the place of each handler. While there is one, all events that have hooks fire in Lua. */
 static const char events_lua[] =
 	"local events, handlers, set_wrapped = ...\n"
-	"local wrappers = {}\n"
+	"local wrappers, debug_hook = {}, nil\n"
 	"local function run(name, data)\n"
 	"	local list = handlers(name)\n"
 	"	if not list then return end\n"
 	"	for i = 1, #list do\n"
-	"		local result = list[i](data)\n"
+	"		local result\n"
+	"		if debug_hook then result = debug_hook(list[i], name, data) else result = list[i](data) end\n"
 	"		if result ~= nil then return result end\n"
 	"	end\n"
 	"end\n"
@@ -458,16 +460,21 @@ static const char events_lua[] =
 	"	for i = #(list or {}), 1, -1 do\n"
 	"		if list[i] == wrapper then table.remove(list, i) end\n"
 	"	end\n"
-	"	if list and #list == 0 then wrappers[name] = nil; set_wrapped(name, nil) end\n"
+	"	if list and #list == 0 then wrappers[name] = nil; set_wrapped(name, debug_hook and events.fire_event) end\n"
 	"end\n"
 	"events.wrappers = { add_handler = events.add_wrapper, remove_handler = events.remove_wrapper }\n"
-	"events.get_mappings = handlers\n"
+	"function events.get_mappings()\n"
+	"	local all = {}\n"
+	"	for _, name in ipairs(events.get_names()) do all[name] = handlers(name) end\n"
+	"	return all\n"
+	"end\n"
 	"function events.set_debug_hook(hook)\n"
-	"	local plain = run\n"
-	"	function events.fire_event(name, data)\n"
-	"		if not hook then return plain(name, data) end\n"
-	"		return hook(plain, name, data)\n"
+	"	local before = debug_hook\n"
+	"	debug_hook = hook\n"
+	"	for _, name in ipairs(events.get_names()) do\n"
+	"		if not wrappers[name] then set_wrapped(name, hook and events.fire_event) end\n"
 	"	end\n"
+	"	return before\n"
 	"end\n";
 
 /* native.events() */

@@ -50,22 +50,13 @@ local function reload()
 	return true, "The configuration was loaded; modules that read an option at their start need module:reload"
 end
 
--- Iterates over the names of events that were ever hooked.
-local function names_of(hooked)
-	if not hooked.get_names then return pairs(hooked.get_mappings()) end -- util.events
-	local names = {}
-	for _, name in ipairs(hooked.get_names()) do names[name] = true end
-	return pairs(names)
-end
-
 local function events(self, host, wanted)
 	local source = host and host ~= "*" and prosody.hosts[host] or nil
 	if host and host ~= "*" and not source then return nil, ("There is no host %s"):format(host) end
 	local hooked = (source or prosody).events
 	local names = {}
-	for name in names_of(hooked) do
-		local count = #(hooked.get_handlers(name) or {})
-		if count > 0 and (not wanted or name == wanted) then table.insert(names, ("%s (%d)"):format(name, count)) end
+	for name, handlers in pairs(hooked.get_mappings()) do
+		if handlers[1] and (not wanted or name == wanted) then table.insert(names, ("%s (%d)"):format(name, #handlers)) end
 	end
 	table.sort(names)
 	for _, name in ipairs(names) do self.session.print(name) end

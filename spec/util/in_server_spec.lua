@@ -9,6 +9,7 @@ local async = require "prosody.util.async"
 local promise = require "prosody.util.promise"
 local timer = require "prosody.util.timer"
 local filters = require "prosody.util.filters"
+local helpers = require "prosody.util.helpers"
 local st = require "prosody.util.stanza"
 
 local function say(event, text)
@@ -75,6 +76,43 @@ function asked.filter(event)
 		filters.remove_filter(session, "stanzas/out", shout)
 		say(event, "quiet")
 	end)
+end
+
+-- Who handles a ping of the host, as the shell of a module's author shows it.
+function asked.show_events(event)
+	local events = prosody.hosts[module.host].events
+	local name = "iq-get/host/urn:xmpp:ping:ping"
+	say(event, ("%d %s"):format(#events.get_mappings()[name],
+		(helpers.show_events(events, name):gsub("%s+", " "):gsub("function: %S+ %S+/", ""))))
+end
+
+-- What is told of events of the host from now on.
+local told
+function asked.log_events(event)
+	local events = prosody.hosts[module.host].events
+	told = {}
+	helpers.log_events(events, "mine", function (_, form, ...)
+		table.insert(told, (form:format(...):gsub("function: 0x%x+", "f")))
+	end)
+	say(event, "logging")
+end
+
+function asked.revert_log_events(event)
+	helpers.revert_log_host_events(module.host)
+	say(event, "not logging")
+end
+
+-- The lines of the ping's event and of a message between people, which only the core handles.
+function asked.told(event)
+	local found = {}
+	for _, line in ipairs(told) do
+		local name, rest = line:match("^mine: (%S+) (.*)$")
+		if name == "iq-get/host/urn:xmpp:ping:ping" or name == "message/full" then
+			table.insert(found, name .. " " .. rest)
+		end
+	end
+	told = {}
+	say(event, table.concat(found, "; "))
 end
 
 module:hook("message/host", function (event)
@@ -149,6 +187,30 @@ describe("In the server", function ()
 		hears "only this"
 		ask "reschedule"
 		hears "sooner"
+	end)
+
+	it("events tell who handles them", function ()
+		ask "show_events"
+		hears "1 iq-get/host/urn:xmpp:ping:ping 1: mod_ping.lua:{any}"
+	end)
+
+	it("events are logged as long as somebody wants it, whoever handles them, and nothing else changes", function ()
+		ask "log_events"
+		hears "logging"
+		local function goes_on()
+			assert.equal("result", romeo:asks("<iq type='get' to='localhost'><ping xmlns='urn:xmpp:ping'/></iq>").attr.type)
+			romeo:sends(("<message to='%s' type='chat'><body>to myself</body></message>"):format(romeo.jid))
+			romeo:receives "<message type='chat'><body>to myself</body></message>"
+		end
+		goes_on()
+		ask "told"
+		hears("iq-get/host/urn:xmpp:ping:ping (f) ...; iq-get/host/urn:xmpp:ping:ping answered: true; "
+			.. "message/full (f) ...; message/full answered: true")
+		ask "revert_log_events"
+		hears "not logging"
+		goes_on()
+		ask "told"
+		hears ""
 	end)
 
 	it("filters change and drop what goes through a session, as long as they are there", function ()
