@@ -59,7 +59,7 @@ static struct parser_limits l_limits(lua_State *L, int arg)
 	limits.depth = (uint32_t)field(L, arg, "depth", limits.depth);
 	limits.elements = (uint32_t)field(L, arg, "elements", limits.elements);
 	limits.attributes = (uint32_t)field(L, arg, "attributes", limits.attributes);
-	limits.ns_bytes = field(L, arg, "ns_bytes", limits.ns_bytes);
+	limits.ns_bytes = (uint32_t)field(L, arg, "ns_bytes", limits.ns_bytes);
 	return limits;
 }
 

@@ -194,6 +194,11 @@ void loop_run(struct loop *loop)
 	loop->is_stopping = false;
 }
 
+void loop_trim(struct loop *loop)
+{
+	chunk_pool_done(&loop->chunks);
+}
+
 void loop_stop(struct loop *loop)
 {
 	loop->is_stopping = true;

@@ -27,7 +27,7 @@ enum {
 	EXPAT_BYTES_MAX = 8 << 20,    /* above this it gets no more: out of memory, as far as it knows */
 	TRACKER_BYTES = 1 << 20,
 	NS_DECLARATIONS_MAX = 32,
-	CONTENT_NS_MAX = 63
+	CONTENT_NS_MAX = 31
 };
 #define AMPLIFICATION_MAX 4
 #define NS_SEPARATOR '\1' /* cannot occur in XML, so no URI can fake it (CVE-2022-25236) */
@@ -57,10 +57,10 @@ struct parser {
 	struct slice header; /* the stream's opening tag as it came, owned */
 
 	struct stanza *stanza; /* being built, or finished and not yet handed out */
+	size_t expanded_bytes; /* of names with their namespaces, this stanza */
 	struct el el;          /* the element we are in */
 	uint32_t depth;        /* as expat sees it */
 	uint32_t ns_declarations;
-	size_t expanded_bytes; /* of names with their namespaces, this stanza */
 
 	bool is_document;
 	bool at_start;  /* an XML declaration may come */

@@ -26,7 +26,7 @@ struct parser_limits {
 	size_t stanza_bytes; /* bytes since the last finished stanza; expanded namespaces count toward 4x this */
 	size_t tag_bytes;    /* one unfinished tag */
 	uint32_t depth, elements, attributes; /* per stanza, per stanza, per element */
-	size_t ns_bytes;     /* one namespace URI */
+	uint32_t ns_bytes;   /* one namespace URI */
 };
 extern const struct parser_limits parser_limits_unauthed; /* 8 KiB, 4 KiB, 8, 32, 64, 512 */
 extern const struct parser_limits parser_limits_c2s;      /* 256 KiB, 16 KiB, 64, 8192, 64, 512 */

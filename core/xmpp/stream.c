@@ -217,10 +217,15 @@ void stream_session_ended(struct session *session)
 
 static void free_stream(struct stream *stream)
 {
+	struct server *server = stream->server;
 	if (list_is_linked(&stream->awake_link)) {
 		list_remove(&stream->awake_link);
-		stream->server->n_awake--;
+		server->n_awake--;
 	}
+	/* What it leaves is collected in the next quiet moment. */
+	server->n_rested++;
+	if (server->sweep != NULL && !timer_is_running(server->sweep))
+		timer_start(server->sweep, SWEEP_MS);
 	parser_free(&stream->parser);
 	timer_free(&stream->deadline);
 	mem_free(stream->peer_id);
@@ -435,6 +440,7 @@ static void sweep(void *ctx)
 	bool is_quiet = list_is_empty(&server->awake);
 	bool is_tidy = is_quiet && (server->ops.quiet == NULL || server->ops.quiet(server));
 	if (is_tidy && (server->n_rested > TRIM_AFTER || now_ms - server->trimmed_ms > TRIM_EVERY_MS)) {
+		loop_trim(server->loop);
 		mem_trim();
 		server->n_rested = 0;
 		server->trimmed_ms = now_ms;
