@@ -45,6 +45,7 @@ struct loop_counts {
 const struct loop_counts *loop_counts(const struct loop *loop);
 /* What there is now: connections, and bytes that wait in their queues. Walks over all connections. */
 void loop_queues(const struct loop *loop, size_t *conns_r, size_t *bytes_r);
+
 /* Gives back the buffers that wait for their next use. For quiet moments. */
 void loop_trim(struct loop *loop);
 
