@@ -27,7 +27,8 @@ function client:posts(text, headers)
 	for name, value in pairs(all) do
 		if value then lines[#lines + 1] = name .. ": " .. value end
 	end
-	local conn = http.connect(self.server, { tls = self.options.tls, trickle = self.options.trickle })
+	local conn = http.connect(self.server, { tls = self.options.tls, trickle = self.options.trickle,
+		port = self.options.port, from_ip = self.options.from_ip })
 	conn:sends(table.concat(lines, "\r\n") .. "\r\n\r\n" .. text)
 	return { conn = conn, text = text }
 end
