@@ -39,7 +39,7 @@
 --         spec/e2e/s2s_dane_spec.lua, spec/e2e/s2s_limits_spec.lua, spec/modules/mod_s2s/race_spec.lua,
 --         spec/modules/mod_s2s/targets_spec.lua, spec/modules/mod_s2s/policy_spec.lua,
 --         spec/modules/mod_s2s/certificates_spec.lua, spec/interop/prosody_s2s_spec.lua,
---         spec/interop/ejabberd_s2s_spec.lua
+--         spec/interop/ejabberd_s2s_spec.lua, spec/interop/lan_spec.lua
 --
 -- Always true: a domain is believed only through s2s-authenticated, and not against the policy; the core takes
 -- stanzas only of proven pairs of domains.
@@ -58,6 +58,7 @@ local hosts = prosody.hosts
 local policy = module:require "policy"
 local story = module:require "story"
 local targets = module:require "targets"
+targets.is_in_lan = policy.trusts_on_first_use
 local certificates = module:require "certificates" (policy)
 local dane = module:require "dane"
 local first_use = module:require "first_use" (policy)

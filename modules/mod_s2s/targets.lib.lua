@@ -1,7 +1,8 @@
---- Where to connect for a domain: what the configuration says, else the domain's own records (RFC 6120 3.2, XEP-0368).
+--- Where to connect for a domain: what the configuration says, else what a module finds (the item s2s-finder, see
+-- mod_mdns), else the domain's own records (RFC 6120 3.2, XEP-0368).
 --
 -- Always true: an address that only the DNS has given us is tried only if it is one of the public network, or listed in
--- s2s_allow_private_targets. What the admin wrote down is tried as it is. Where this server listens itself is never
+-- s2s_allow_private_targets, or private and of a domain that is_in_lan. What the admin wrote down is tried as it is. Where this server listens itself is never
 -- tried, and of a domain no more than 8 addresses are (SECURITY C7).
 
 local address = require "prosody.util.address"
@@ -17,7 +18,10 @@ local MAX_TARGETS = 8
 
 local targets = {}
 
-local overrides, is_allowed, use_dane
+local overrides, is_allowed, is_allowed_in_lan, use_dane
+
+--- Is that a domain of the local network, as the admin says? mod_s2s answers.
+function targets.is_in_lan() return false end
 
 function targets.load()
 	overrides = {}
@@ -36,6 +40,11 @@ function targets.load()
 		allowed = address.checker()
 	end
 	is_allowed = allowed
+	local in_lan = address.checker { "private", "link-local" }
+	is_allowed_in_lan = function (ip)
+		if in_lan(ip) then return true end
+		return allowed(ip)
+	end
 	use_dane = module:get_option_boolean("use_dane", false)
 	module:get_option_number("dns_timeout", 10, 0.1, 60) -- for net.unbound; a bad one is told here
 	local ok, why = unbound_settings.check(module:get_option("unbound"))
@@ -80,12 +89,17 @@ local function resolvers_for(domain, note)
 			direct_tls = route.direct_tls or false, from = "s2s_connect_overrides" })
 	end
 	if routes then return list end
+	for _, finder in ipairs(module:get_host_items("s2s-finder")) do
+		local resolver = finder.find(domain, is_allowed_in_lan, note)
+		if resolver then return { { resolver = resolver, from = finder.name } } end
+	end
+	local may_be = targets.is_in_lan(domain) and is_allowed_in_lan or is_allowed
 	local ip = domain:match("^%[(.*)%]$") or domain
 	if address.classify(ip) then
-		return { { resolver = basic.new(ip, DEFAULT_PORT, "tcp", { is_allowed = is_allowed }), from = "the domain itself" } }
+		return { { resolver = basic.new(ip, DEFAULT_PORT, "tcp", { is_allowed = may_be }), from = "the domain itself" } }
 	end
 	return { { from = "DNS", resolver = service.new(domain, { "xmpps-server", "xmpp-server" }, "tcp",
-		{ default_port = DEFAULT_PORT, is_allowed = is_allowed, use_dane = use_dane, note = note }) } }
+		{ default_port = DEFAULT_PORT, is_allowed = may_be, use_dane = use_dane, note = note }) } }
 end
 
 --- The targets of a domain, asked for one after the other. note: a function (text, ...) that is told what the DNS

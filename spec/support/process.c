@@ -7,6 +7,7 @@
  *   p:write(text)    to its standard input; p:close_input()
  *   p:kill(signal)   p:pid()
  *   p:wait(seconds)  "exit", code | "signal", number | nil when it still runs
+ *   process.unshare_network()   this interpreter, and what it starts, get a network of their own: true | nil, why not
  *
  * Always true: a program never outlives the object or the interpreter (it is killed), and is always reaped. */
 #define _GNU_SOURCE
@@ -15,6 +16,7 @@
 #include <lauxlib.h>
 #include <lua.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -257,6 +259,17 @@ static int l_monotonic(lua_State *L)
 	return 1;
 }
 
+static int l_unshare_network(lua_State *L)
+{
+	if (unshare(CLONE_NEWNET) == 0) {
+		lua_pushboolean(L, 1);
+		return 1;
+	}
+	lua_pushnil(L);
+	lua_pushstring(L, strerror(errno));
+	return 2;
+}
+
 int luaopen_process(lua_State *L);
 int luaopen_process(lua_State *L)
 {
@@ -265,7 +278,7 @@ int luaopen_process(lua_State *L)
 		{ "dirty", l_dirty }, { "pid", l_pid }, { "kill", l_kill }, { "wait", l_wait }, { NULL, NULL },
 	};
 	static const luaL_Reg functions[] = {
-		{ "spawn", l_spawn }, { "monotonic", l_monotonic }, { NULL, NULL },
+		{ "spawn", l_spawn }, { "monotonic", l_monotonic }, { "unshare_network", l_unshare_network }, { NULL, NULL },
 	};
 
 	luaL_newmetatable(L, TYPE);

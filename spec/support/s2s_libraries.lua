@@ -10,6 +10,8 @@ api.__index = api
 
 function api:log(level, text, ...) table.insert(self.logged, { level, text:format(...) }) end
 
+function api:get_host_items() return {} end
+
 function api:get_option(name, default)
 	local value = self.options[name]
 	if value == nil then return default end

@@ -83,8 +83,9 @@ local default_modules = {
 }
 
 --- options: config (global lines), hosts (name → lines), components (lines at the end), modules (in place of the
--- defaults) or more_modules, authentication, interfaces, with_s2s, with_http, with_component, max_fds, env, wait (if
--- false: do not wait until it serves). Gives the running server.
+-- defaults) or more_modules, authentication, interfaces, with_s2s, with_http, with_component, max_fds, env, prefix (a
+-- list: what runs the program), address (where clients find it, if not at 127.0.0.1), wait (if false: do not wait until
+-- it serves). Gives the running server.
 function server.start(options)
 	local self = server.unstarted(options)
 	self.config = self.folder .. "/server.cfg.lua"
@@ -127,7 +128,8 @@ end
 --- The program and its arguments.
 function server:arguments()
 	if self.program == "prosody" then return { "prosody", "-F", "--config", self.config } end
-	return { self:command "couplet", "-F", "-c", self.config }
+	local prefix = table.move(self.options.prefix or {}, 1, 10, 1, {})
+	return table.move({ self:command "couplet", "-F", "-c", self.config }, 1, 4, #prefix + 1, prefix)
 end
 
 --- Starts the process (again) and waits until it serves.
@@ -187,7 +189,7 @@ function server:await_ready()
 	while true do
 		local ready = true
 		for _, port in ipairs { self.port, self.direct_port } do
-			local probe = socket.connect("127.0.0.1", port)
+			local probe = socket.connect(self.options.address or "127.0.0.1", port)
 			if probe then probe:close() else ready = false end
 		end
 		if ready then return end
@@ -230,7 +232,8 @@ end
 --- A client of this server, not yet connected; options as for Client.new.
 function server:client(options)
 	local all = {
-		host = self:host(), ip = "127.0.0.1", port = options.tls == "direct" and self.direct_port or self.port,
+		host = self:host(), ip = self.options.address or "127.0.0.1",
+		port = options.tls == "direct" and self.direct_port or self.port,
 		password = "secret",
 	}
 	for key, value in pairs(options) do all[key] = value end

@@ -1,0 +1,161 @@
+--- Two laptops on a cable, played by network namespaces: no route to anywhere else, no name server. The spec's own
+-- process has a network of its own, too, with a second cable to each laptop, over which its clients come.
+--
+--   local lan = lan.start()             nil and why, where namespaces cannot be made
+--   lan.romeo, lan.juliet               laptops: { name, ipv4 =, ipv6 =, address = where clients find it }
+--   lan.romeo:starts { host = , config = }   a server on it (spec.support.server)
+--   lan.romeo:has_mdns()                D-Bus and Avahi run on it from now on
+--   lan:stop()
+--
+-- The namespaces are those of processes that wait for the end of their input: nothing is left when the spec ends.
+
+local loop = require "spec.support.loop"
+local process = require "process"
+local Server = require "spec.support.server"
+
+local lan = {}
+lan.__index = lan
+local laptop = {}
+laptop.__index = laptop
+
+local function run(format, ...)
+	local command = format:format(...) .. " 2>&1"
+	local pipe = assert(io.popen(command))
+	local said = pipe:read "a"
+	if not pipe:close() then error(("%s: %s"):format(command, said), 2) end
+	return said
+end
+
+-- What runs a program on the laptop.
+function laptop:prefix() return { "nsenter", "-t", tostring(self.holder:pid()), "-n", "-m", "--" } end
+
+function laptop:runs(format, ...) return run("%s " .. format, table.concat(self:prefix(), " "), ...) end
+
+-- Waits until a program says this.
+local function await_said(program, text, what)
+	local said = ""
+	loop.watch(program, function()
+		local bytes = program:read()
+		if bytes == false then loop.forget(program) end
+		said = said .. (bytes or "")
+	end)
+	loop.await(function() return said:find(text, 1, true) end, function() return what .. "; it said: " .. said end)
+end
+
+-- /run is its own, so that daemons do not meet; so are the files that name a name server and other machines.
+local HOLDER = [[mount -t tmpfs none /run && mkdir -p /run/dbus /run/avahi-daemon && chmod 755 /run/* &&
+	mount --bind /dev/null "$(readlink -f /etc/resolv.conf || echo /etc/resolv.conf)" &&
+	echo ready && exec cat]]
+
+local function new_laptop(name, number)
+	local self = setmetatable({ name = name, programs = {} }, laptop)
+	self.holder = process.spawn { "unshare", "-n", "-m", "sh", "-c", HOLDER }
+	await_said(self.holder, "ready", "a namespace")
+	self.ipv4, self.ipv6 = ("192.168.20.%d"):format(number), ("fd00:20::%d"):format(number)
+	self.address = ("10.20.%d.2"):format(number)
+	local pid = self.holder:pid()
+	run("ip link add to-%s type veth peer name spec netns %d", name, pid)
+	run("ip address add 10.20.%d.1/30 dev to-%s && ip link set to-%s up", number, name, name)
+	self:runs("sh -c 'ip link set lo up && ip address add %s/30 dev spec && ip link set spec multicast off up'",
+		self.address)
+	return self
+end
+
+--- What is needed to make namespaces; nil and why not.
+local is_unshared
+local function unshare()
+	if is_unshared then return true end
+	for _, name in ipairs { "unshare", "nsenter", "ip" } do
+		if not os.execute(("command -v %s >/dev/null 2>&1"):format(name)) then return nil, "needs " .. name end
+	end
+	local ok, why = process.unshare_network()
+	if not ok then return nil, "network namespaces are not possible here: " .. why end
+	run "ip link set lo up"
+	is_unshared = true
+	return true
+end
+
+function lan.start()
+	local ok, why = unshare()
+	if not ok then return nil, why end
+	local self = setmetatable({ romeo = new_laptop("romeo", 1), juliet = new_laptop("juliet", 2) }, lan)
+	run("ip link add lan netns %d type veth peer name lan netns %d", self.romeo.holder:pid(), self.juliet.holder:pid())
+	for _, one in ipairs { self.romeo, self.juliet } do
+		-- No detection of duplicate addresses, which takes a second.
+		one:runs("sh -c 'sysctl -q -w net.ipv6.conf.lan.accept_dad=0 && ip address add %s/24 dev lan && "
+			.. "ip address add %s/64 dev lan && ip link set lan up'", one.ipv4, one.ipv6)
+	end
+	return self
+end
+
+function lan:stop()
+	for _, one in ipairs { self.romeo, self.juliet } do
+		for i = #one.programs, 1, -1 do
+			loop.forget(one.programs[i])
+			one.programs[i]:kill(9)
+		end
+		loop.forget(one.holder)
+		one.holder:kill(9)
+		one.holder:wait(5)
+		pcall(run, "ip link delete to-%s", one.name)
+	end
+end
+
+--- A server for `host` on the laptop, on the usual ports. options: host, config, more_modules.
+function laptop:starts(options)
+	return Server.start {
+		with_s2s = true, hosts = { [options.host] = "" }, more_modules = options.more_modules, prefix = self:prefix(),
+		address = self.address, interfaces = '"*"; "::"',
+		config = "s2s_ports = { 5269 }\n" .. (options.config or ""),
+	}
+end
+
+local BUS = [[<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
+	"http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
+<busconfig>
+	<type>system</type>
+	<listen>unix:path=/run/dbus/system_bus_socket</listen>
+	<auth>EXTERNAL</auth>
+	<policy context="default"><allow user="*"/><allow own="*"/><allow send_type="method_call"/>
+		<allow send_destination="*"/><allow receive_sender="*"/></policy>
+</busconfig>
+]]
+
+local AVAHI = [[[server]
+host-name=%s
+use-ipv4=yes
+use-ipv6=yes
+allow-interfaces=lan
+enable-dbus=yes
+ratelimit-interval-usec=1000000
+ratelimit-burst=1000
+[publish]
+publish-workstation=no
+publish-hinfo=no
+[rlimits]
+]]
+
+local function write(path, text)
+	local file <close> = assert(io.open(path, "w"))
+	assert(file:write(text))
+end
+
+--- D-Bus and Avahi run; the laptop is called NAME.local.
+function laptop:has_mdns()
+	local function spawn(...)
+		local argv = table.move({ ... }, 1, select("#", ...), 7, self:prefix())
+		local program = process.spawn(argv)
+		table.insert(self.programs, program)
+		return program
+	end
+	local folder = run("mktemp -d /tmp/couplet-lan.XXXXXX"):match "%S+"
+	write(folder .. "/bus.conf", BUS)
+	write(folder .. "/avahi.conf", AVAHI:format(self.name))
+	await_said(spawn("dbus-daemon", "--nofork", "--print-address", "--config-file=" .. folder .. "/bus.conf"), "unix:",
+		"dbus-daemon")
+	await_said(spawn("avahi-daemon", "--no-chroot", "--no-drop-root", "-f", folder .. "/avahi.conf"),
+		"Server startup complete", "avahi-daemon")
+	run("rm -rf %s", folder)
+end
+
+return lan
