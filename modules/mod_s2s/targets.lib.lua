@@ -2,8 +2,8 @@
 -- mod_mdns), else the domain's own records (RFC 6120 3.2, XEP-0368).
 --
 -- Always true: an address that only the DNS has given us is tried only if it is one of the public network, or listed in
--- s2s_allow_private_targets, or private and of a domain that is_in_lan. What the admin wrote down is tried as it is. Where this server listens itself is never
--- tried, and of a domain no more than 8 addresses are (SECURITY C7).
+-- s2s_allow_private_targets, or private and of a domain that is_in_lan. What the admin wrote down is tried as it is.
+-- Where this server listens itself is never tried, and of a domain no more than 8 addresses are (SECURITY C7).
 
 local address = require "prosody.util.address"
 local basic = require "prosody.net.resolvers.basic"
