@@ -77,6 +77,7 @@ void l_add_router(lua_State *L);
 void l_add_s2s(lua_State *L);
 void l_add_work(lua_State *L);
 void l_add_counts(lua_State *L);
+void l_add_jobs(lua_State *L);
 
 /* ops of the server */
 void lua_events_install(struct lua_core *core);

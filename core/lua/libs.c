@@ -14,6 +14,7 @@ static const luaL_Reg libs[] = {
 	{ "util.json", l_open_json },
 	{ "util.literal", l_open_literal },
 	{ "util.files", l_open_files },
+	{ "util.incoming", l_open_incoming },
 	{ "util.pposix", l_open_pposix },
 	{ "util.net", l_open_net },
 	{ "util.x509core", l_open_x509 },

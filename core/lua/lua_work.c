@@ -1,7 +1,5 @@
-/* Time, signals, waiting, work on threads, and the log, for Lua. */
+/* Time, signals, waiting and the log, for Lua. */
 #include <lauxlib.h>
-#include <openssl/crypto.h>
-#include <openssl/evp.h>
 #include <signal.h>
 #include <string.h>
 
@@ -12,14 +10,12 @@
 #include "lua/bind.h"
 #include "lua/core.h"
 #include "net/loop.h"
-#include "net/worker.h"
 #include "xml/stanza.h"
 #include "xmpp/session.h"
 
 #define TIMER_TYPE "couplet.timer"
 #define WATCH_TYPE "couplet.watch"
 #define SINK_TYPE "couplet.sink"
-#define DERIVATION_TYPE "couplet.derivation"
 
 /* ---- timers ---- */
 
@@ -251,110 +247,6 @@ static int l_turn(lua_State *L)
 	return 0;
 }
 
-/* ---- PBKDF2 on a worker ---- */
-
-/* A userdata of the registry while it is on its way; user value 1 is the coroutine that waits. */
-struct derivation {
-	struct lua_core *core;
-	const EVP_MD *hash;
-	int self_ref, iterations, ok;
-	size_t password_len, salt_len, key_len;
-	unsigned char key[EVP_MAX_MD_SIZE];
-	char bytes[]; /* password, then salt */
-};
-
-static void derive(void *ctx)
-{
-	struct derivation *job = ctx;
-	job->ok = PKCS5_PBKDF2_HMAC(job->bytes, (int)job->password_len,
-				    (const unsigned char *)job->bytes + job->password_len, (int)job->salt_len,
-				    job->iterations, job->hash, (int)job->key_len, job->key);
-}
-
-static struct derivation *l_new_derivation(lua_State *L)
-{
-	static const char *const names[] = { "sha1", "sha256", "sha512", NULL };
-	int which = luaL_checkoption(L, 1, NULL, names);
-	size_t password_len, salt_len;
-	const char *password = luaL_checklstring(L, 2, &password_len);
-	const char *salt = luaL_checklstring(L, 3, &salt_len);
-	lua_Integer iterations = luaL_checkinteger(L, 4);
-	luaL_argcheck(L, iterations >= 1 && iterations <= 10 * 1000 * 1000, 4, "iterations out of range");
-	struct derivation *job = lua_newuserdatauv(L, sizeof(*job) + password_len + salt_len, 1);
-	*job = (struct derivation){ .core = lua_core_of(L), .self_ref = LUA_NOREF };
-	job->hash = which == 0 ? EVP_sha1() : which == 1 ? EVP_sha256() : EVP_sha512();
-	job->key_len = (size_t)EVP_MD_get_size(job->hash);
-	job->iterations = (int)iterations;
-	job->password_len = password_len;
-	job->salt_len = salt_len;
-	memcpy(job->bytes, password, password_len);
-	memcpy(job->bytes + password_len, salt, salt_len);
-	luaL_setmetatable(L, DERIVATION_TYPE);
-	return job;
-}
-
-static void wipe(struct derivation *job)
-{
-	OPENSSL_cleanse(job->bytes, job->password_len);
-	OPENSSL_cleanse(job->key, sizeof(job->key));
-}
-
-static int l_derivation_gc(lua_State *L)
-{
-	wipe(lua_touserdata(L, 1));
-	return 0;
-}
-
-/* The coroutine that waits goes on with the key. */
-static void derived(void *ctx)
-{
-	struct derivation *job = ctx;
-	lua_State *L = job->core->L;
-	lua_pushcfunction(L, l_resume);
-	lua_rawgeti(L, LUA_REGISTRYINDEX, job->self_ref);
-	lua_getiuservalue(L, -1, 1);
-	lua_remove(L, -2);
-	lua_pushlstring(L, (const char *)job->key, job->ok == 1 ? job->key_len : 0);
-	lua_call(L, 2, 0); /* cannot raise: its argument is a coroutine */
-	wipe(job);
-	luaL_unref(L, LUA_REGISTRYINDEX, job->self_ref);
-}
-
-static int after_derivation(lua_State *L, int status, lua_KContext ctx)
-{
-	(void)L;
-	(void)status;
-	(void)ctx;
-	return 1;
-}
-
-/* native.pbkdf2(hash, password, salt, iterations) -> key. Waits on a worker where it may, else works at once. */
-static int l_pbkdf2(lua_State *L)
-{
-	struct lua_core *core = lua_core_of(L);
-	struct derivation *job = l_new_derivation(L);
-	if (lua_isyieldable(L) && core->innermost == L) {
-		if (core->workers == NULL)
-			core->workers = workers_new(core->server->loop, 2);
-		lua_pushthread(L);
-		lua_setiuservalue(L, -2, 1);
-		job->self_ref = luaL_ref(L, LUA_REGISTRYINDEX);
-		if (workers_submit(core->workers, derive, derived, job) == 0) {
-			lua_settop(L, 0);
-			return lua_yieldk(L, 0, 0, after_derivation);
-		}
-		wipe(job);
-		luaL_unref(L, LUA_REGISTRYINDEX, job->self_ref);
-		lua_pushnil(L);
-		lua_pushliteral(L, "too many password derivations are waiting");
-		return 2;
-	}
-	derive(job);
-	lua_pushlstring(L, (const char *)job->key, job->ok == 1 ? job->key_len : 0);
-	wipe(job);
-	return 1;
-}
-
 /* ---- log ---- */
 
 static const char *const level_names[] = { "debug", "info", "warn", "error", NULL };
@@ -535,7 +427,7 @@ void l_add_work(lua_State *L)
 		{ "timer", l_timer },         { "watch", l_watch },         { "on_signal", l_on_signal },
 		{ "on_commit", l_on_commit }, { "defer", l_defer },         { "shutdown", l_shutdown },
 		{ "turn", l_turn },           { "wait", l_wait },           { "resume", l_resume },
-		{ "pbkdf2", l_pbkdf2 },       { "log", l_log },             { "log_wants", l_log_wants },
+		{ "log", l_log },             { "log_wants", l_log_wants },
 		{ "log_sink", l_log_sink },   { "log_sink_remove", l_log_sink_remove },
 		{ "log_reopen", l_log_reopen }, { "options", l_options },
 		{ NULL, NULL },
@@ -552,6 +444,5 @@ void l_add_work(lua_State *L)
 	l_new_type(L, TIMER_TYPE, timer_methods, l_timer_gc);
 	l_new_type(L, WATCH_TYPE, watch_methods, l_watch_close);
 	l_new_type(L, SINK_TYPE, NULL, l_sink_gc);
-	l_new_type(L, DERIVATION_TYPE, NULL, l_derivation_gc);
 	luaL_setfuncs(L, functions, 0);
 }

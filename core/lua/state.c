@@ -35,6 +35,7 @@ static int l_open_native(lua_State *L)
 	l_add_s2s(L);
 	l_add_work(L);
 	l_add_counts(L);
+	l_add_jobs(L);
 	lua_pushliteral(L, COUPLET_VERSION);
 	lua_setfield(L, -2, "version");
 	return 1;
