@@ -31,7 +31,7 @@ local autoload_modules = { "presence", "message", "iq", "offline", "c2s", "s2s",
 
 -- What a component takes over from the global modules_enabled.
 local component_inheritable = set.new {
-	"tls", "saslauth", "dialback", "iq", "s2s", "s2s_bidi", "smacks", "server_contact_info",
+	"tls", "saslauth", "dialback", "iq", "s2s", "s2s_bidi", "smacks", "server_contact_info", "admin_shell",
 }
 
 -- Modules of Prosody whose work the server itself does.

@@ -139,12 +139,14 @@ local function wanted_range(headers, tag, mtime, size)
 	return first, last - first + 1
 end
 
-local function send(event, file, facts, name, types)
+--- Answers with a file that wire.open gave (taken): conditions and ranges are understood, headers that the response has
+-- already stay, content_type is one of them or this one. True, or a status.
+local function send(event, file, facts, content_type)
 	local request, response = event.request, event.response
 	local tag = "\"" .. facts.tag .. "\""
 	local headers = {
 		etag = tag, last_modified = wire.date(facts.mtime), accept_ranges = "bytes",
-		content_type = type_of(name, types), x_content_type_options = "nosniff",
+		content_type = content_type, x_content_type_options = "nosniff",
 	}
 	for header, value in pairs(response.headers) do -- what a module has said before stays
 		headers[header] = value
@@ -170,6 +172,7 @@ local function send(event, file, facts, name, types)
 	response:send_file(file, offset or 0, count or facts.size)
 	return true
 end
+_M.send = send
 
 local function failure(path, why)
 	if why == "not-found" then
@@ -193,7 +196,7 @@ local function send_index(event, root, path, index_files, types)
 	for _, name in ipairs(index_files) do
 		local file, facts = wire.open(root, path .. name)
 		if file and facts.kind == "file" then
-			return send(event, file, facts, name, types)
+			return send(event, file, facts, type_of(name, types))
 		elseif file then
 			file:close()
 		end
@@ -229,7 +232,7 @@ function _M.serve(options)
 		if not file then
 			return failure(root .. "/" .. path, facts)
 		elseif facts.kind == "file" then
-			return send(event, file, facts, path, types)
+			return send(event, file, facts, type_of(path, types))
 		end
 		file:close()
 		if path ~= "" and s_sub(path, -1) ~= "/" then

@@ -1,0 +1,96 @@
+-- Files by other people's clients: slixmpp's XEP-0363 plugin (Debian: python3-slixmpp, python3-aiohttp) and curl; large
+-- ones with flat memory.
+
+local certs = require "spec.support.certs"
+local outside = require "spec.support.outside"
+local Server = require "spec.support.server"
+
+local NS = "urn:xmpp:http:upload:0"
+local LARGE = 100 * 1024 * 1024
+
+describe("Files", function ()
+	local server, romeo, folder
+
+	setup(function ()
+		local pipe <close> = io.popen "mktemp -d /tmp/couplet-files.XXXXXX"
+		folder = pipe:read "l"
+		assert(os.execute(([[cd '%s' && printf 'a small file' >small.txt && head -c 3000000 /dev/urandom >'large picture.png'
+			head -c %d /dev/urandom >huge.bin]]):format(folder, LARGE)))
+		server = Server.start {
+			with_http = true,
+			config = ("http_file_share_size_limit = %d; http_file_share_daily_quota = 1e11"):format(LARGE),
+			components = 'Component "upload.localhost" "http_file_share"\nhttp_host = "localhost"',
+		}
+		romeo = server:person "romeo"
+		server:awaits_log "Activated service 'https'"
+	end)
+	teardown(function ()
+		server:stop()
+		os.execute(("rm -rf '%s'"):format(folder))
+	end)
+
+	-- Runs it in the folder, with $ca; gives what it said.
+	local function shell(script, ...)
+		local said, code = outside.run({ "sh", "-c", ("set -e; cd '%s'; ca='%s'\n"):format(folder, certs.path "ca.crt")
+			.. script:format(...) }, { seconds = 120 })
+		assert(code == 0, said .. server:tail())
+		return said
+	end
+
+	local function slot(name, size)
+		local reply = romeo:asks(("<iq type='get' to='upload.localhost'><request xmlns='%s' filename='%s' size='%d'/></iq>")
+			:format(NS, name, size))
+		local put = reply:at("slot", "put")
+		return put.attr.url, put:child "header":text()
+	end
+
+	it("are uploaded by slixmpp and fetched by curl", function ()
+		local said, code = outside.run({ "/usr/bin/python3", "spec/interop/file_share_client.py", tostring(server.port),
+			certs.path "ca.crt", folder }, { env = { SSL_CERT_FILE = certs.path "ca.crt" }, seconds = 60 })
+		assert(code == 0 and said:find "%f[^\n\0]PASS\n", said .. server:tail())
+		local urls = {}
+		for url in said:gmatch "GET (%S+)" do table.insert(urls, url) end
+		assert.equal(2, #urls)
+		assert.equal("a small file", shell("curl -sS --cacert $ca '%s'", urls[1]))
+		shell("curl -sS --cacert $ca -r 1000000- -o part '%s' && tail -c +1000001 'large picture.png' | cmp - part", urls[2])
+		assert.truthy(shell("curl -sSI --cacert $ca '%s'", urls[2]):lower():find "content%-type: image/png")
+	end)
+
+	-- First one each way, then what is used is measured; then one more, then five at a time.
+	it("of 100 MiB go in and out by curl, and memory stays flat", function ()
+		local function transfer(n)
+			local urls, script = {}, ""
+			for i = 1, n do
+				local url, token = slot("huge.bin", LARGE)
+				urls[i] = url
+				script = script .. ("curl -sS --cacert $ca -H 'Authorization: %s' -T huge.bin -w '%%{http_code}\\n' '%s' &\n")
+					:format(token, url)
+			end
+			local said = shell("%s", script .. "wait")
+			assert.equal(("201\n"):rep(n), said)
+			script = ""
+			for i, url in ipairs(urls) do
+				script = script .. ("(curl -sS --cacert $ca '%s' | cmp - huge.bin && echo same) &\n"):format(url, i)
+			end
+			assert.equal(("same\n"):rep(n), shell("%s", script .. "wait"))
+			server:ctl("shell", "file_share", "purge", "upload.localhost", "romeo@localhost")
+		end
+		transfer(1)
+		local before = server:memory()
+		transfer(1)
+		local one = server:memory()
+		transfer(5)
+		assert.is_true(one - before < 2000, one - before)
+		assert.is_true(server:memory() - before < 5000, server:memory() - before)
+	end)
+
+	it("of 100 MiB are seen by the admin while they come", function ()
+		local url, token = slot("huge.bin", LARGE)
+		local from = server:log_position()
+		shell("curl -sS --cacert $ca -H 'Authorization: %s' -T huge.bin -o /dev/null '%s'", token, url)
+		for _, text in ipairs { "romeo@localhost begins, 100 MiB", "25 MiB of 100 MiB", "50 MiB of 100 MiB",
+			"75 MiB of 100 MiB", "is complete, 100 MiB" } do
+			server:awaits_log(text, from)
+		end
+	end)
+end)
