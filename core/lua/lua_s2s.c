@@ -8,6 +8,7 @@
 #include "xmpp/jid.h"
 #include "xmpp/s2s.h"
 #include "xmpp/session.h"
+#include "xmpp/sm.h"
 #include "xmpp/stream.h"
 
 /* A prepared domain out of a string argument, in memory of the caller; raises when it is none. */
@@ -112,6 +113,69 @@ static int l_pairs(lua_State *L)
 	return 1;
 }
 
+/* native.s2s_is_leaving(ours, theirs) -> boolean: the stream that carried stanzas there is being closed. */
+static int l_is_leaving(lua_State *L)
+{
+	struct host *host = server_host(lua_core_of(L)->server, l_to_slice(L, 1));
+	lua_pushboolean(L, host != NULL && s2s_is_leaving(host, l_to_slice(L, 2)));
+	return 1;
+}
+
+/* native.sm_enable(session) -> boolean: <enable/> was sent on a stream of ours (XEP-0198 3). */
+static int l_sm_enable(lua_State *L)
+{
+	lua_pushboolean(L, stream_sm_enable(l_check_session(L, 1)));
+	return 1;
+}
+
+/* native.sm_accept(session) -> boolean: <enabled/> was sent; false: it is not the time. */
+static int l_sm_accept(lua_State *L)
+{
+	lua_pushboolean(L, stream_sm_accept(l_check_session(L, 1)));
+	return 1;
+}
+
+/* native.sm_counts(session) -> { unacked = stanzas, kept = stanzas, bytes =, out = boolean, in = boolean } | nil */
+static int l_sm_counts(lua_State *L)
+{
+	struct session *session = l_test_session(L, 1);
+	const struct sm *sm = session != NULL ? stream_sm(session) : NULL;
+	if (sm == NULL)
+		return 0;
+	lua_createtable(L, 0, 5);
+	lua_pushinteger(L, sm_n_unacked(sm));
+	lua_setfield(L, -2, "unacked");
+	lua_pushinteger(L, sm_n_kept(sm));
+	lua_setfield(L, -2, "kept");
+	lua_pushinteger(L, (lua_Integer)sm_kept_bytes(sm));
+	lua_setfield(L, -2, "bytes");
+	lua_pushboolean(L, sm_counts_out(sm));
+	lua_setfield(L, -2, "out");
+	lua_pushboolean(L, sm_counts_in(sm));
+	lua_setfield(L, -2, "in");
+	return 1;
+}
+
+/* native.sm_leftovers(session) -> texts, n: of a session that ends, the stanzas that are not known to have arrived, in
+ * order; the first n of them may have, the others never left. They are the caller's from now on. */
+static int l_sm_leftovers(lua_State *L)
+{
+	struct session *session = l_check_session(L, 1);
+	lua_Integer n = 0, n_sent = 0;
+	struct slice text;
+	bool is_sent = false;
+	lua_newtable(L);
+	while ((text = stream_unacked(session, &is_sent)).ptr != NULL) {
+		l_push_slice(L, text);
+		lua_rawseti(L, -2, ++n);
+		stream_drop_unacked(session);
+		if (is_sent)
+			n_sent++;
+	}
+	lua_pushinteger(L, n_sent);
+	return 2;
+}
+
 void l_add_s2s(lua_State *L)
 {
 	static const luaL_Reg functions[] = {
@@ -119,7 +183,12 @@ void l_add_s2s(lua_State *L)
 		{ "s2s_prove", l_prove },
 		{ "s2s_limit", l_limit },
 		{ "s2s_link", l_link },
+		{ "s2s_is_leaving", l_is_leaving },
 		{ "s2s_pairs", l_pairs },
+		{ "sm_accept", l_sm_accept },
+		{ "sm_counts", l_sm_counts },
+		{ "sm_enable", l_sm_enable },
+		{ "sm_leftovers", l_sm_leftovers },
 		{ NULL, NULL },
 	};
 	luaL_setfuncs(L, functions, 0);

@@ -264,6 +264,7 @@ void conn_close(struct conn *conn, const char *reason)
 void loop_take_back_output(struct loop *loop, const char *reason)
 {
 	struct conn *conn, *after;
+	loop->n_taken_back++;
 	list_each(conn, after, &loop->flush, flush_link)
 	{
 		if (conn->out.bytes <= conn->kept_bytes)
@@ -273,6 +274,11 @@ void loop_take_back_output(struct loop *loop, const char *reason)
 			conn->plain_left = conn->kept_bytes;
 		conn_close(conn, reason);
 	}
+}
+
+uint32_t loop_taken_back(const struct loop *loop)
+{
+	return loop->n_taken_back;
 }
 
 void conns_free(struct loop *loop)
@@ -412,6 +418,22 @@ void conn_commit(struct conn *conn, size_t used)
 size_t conn_queued(const struct conn *conn)
 {
 	return conn->out.bytes;
+}
+
+uint64_t conn_sent(const struct conn *conn)
+{
+	return conn->sent;
+}
+
+int conn_take_back(struct conn *conn, uint64_t position)
+{
+	if (conn->is_blocked || position < conn->sent)
+		return -1;
+	if (position - conn->sent < conn->out.bytes)
+		outq_cut(&conn->out, &conn->loop->chunks, (size_t)(position - conn->sent));
+	if (conn->kept_bytes > conn->out.bytes)
+		conn->kept_bytes = (uint32_t)conn->out.bytes;
+	return 0;
 }
 
 /* --- reading on and off ------------------------------------------------------------------------------------------- */

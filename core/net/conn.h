@@ -66,6 +66,12 @@ int conn_write(struct conn *conn, struct slice bytes);
 char *conn_reserve(struct conn *conn, size_t max);
 void conn_commit(struct conn *conn, size_t used);
 size_t conn_queued(const struct conn *conn);
+/* Bytes of what was queued that have left the queue for the socket (under TLS: as whole records), also told inside
+ * `closed`. So what is queued next stands at conn_sent + conn_queued in all that was ever queued. */
+uint64_t conn_sent(const struct conn *conn);
+/* Takes back what was queued from that position on (conn_sent or later). -1, and nothing is changed, when a part of the
+ * queue was offered to a socket that could not take it yet: then nobody knows how much of it is on its way. */
+int conn_take_back(struct conn *conn, uint64_t position);
 
 /* Stop and go on reading (nests with the soft limit: reading goes on when nobody wants it paused). Input comes in one
  * call of data per turn, so nothing follows a pause; only `secured` may still be followed by what came in the same

@@ -227,6 +227,7 @@ void conn_ready(struct ev_loop *ev, struct ev_io *io, int events)
 static void made_progress(struct conn *conn, size_t sent)
 {
 	conn->progress_ms = conn->loop->now_ms;
+	conn->sent += sent;
 	outq_consume(&conn->out, &conn->loop->chunks, sent);
 }
 

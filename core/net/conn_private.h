@@ -34,6 +34,7 @@ struct conn {
 	int64_t deadline_ms;   /* of connecting, the handshake or lingering: there is only one at a time */
 	double rate_full_ms;   /* when the token bucket is full again */
 	uint64_t bytes_in, bytes_out;
+	uint64_t sent; /* of the owner's bytes; all that left the queue */
 	uint32_t soft_bytes, hard_bytes, stall_ms, handshake_ms, linger_ms, idle_ms;
 	uint32_t rate_bytes_per_s, rate_burst; /* 0: no limit */
 	uint32_t kept_bytes; /* what earlier turns queued; counts while flush_link is linked */

@@ -58,6 +58,8 @@ void loop_on_turn_end(struct loop *loop, enum turn_step step, loop_fn *fn, void 
 /* Called by a step before FLUSH: what this turn has queued on connections must not leave, since it may acknowledge what
  * turned out not to be stored. Those connections lose it, and close once what earlier turns queued has left. */
 void loop_take_back_output(struct loop *loop, const char *reason);
+/* How often that has happened. Who acknowledges in a later turn looks at it in between. */
+uint32_t loop_taken_back(const struct loop *loop);
 
 /* fn runs once, at the start of the next turn (which is then not waited for), before timers and input. Keeps until
  * then. */

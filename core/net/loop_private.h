@@ -45,6 +45,7 @@ struct loop {
 	struct chunk_pool chunks;
 	struct wheel wheel;
 	struct slice tls_input;   /* what the connection being served may still decrypt */
+	uint32_t n_taken_back;    /* turns whose output had to be taken back */
 	unsigned handshakes_left; /* in this turn */
 	int reserve_fd;           /* given up for a moment to turn peers away when descriptors are out; -1: none */
 	char *input;              /* INPUT_RAW_BYTES + INPUT_PLAIN_BYTES */

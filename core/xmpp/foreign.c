@@ -93,6 +93,8 @@ void foreign_receive(struct session *session, struct stanza **stanza)
 	case IGNORE:
 	case OPEN:
 	case END:
+	case ROUTE_LATE:
+	case COUNT:
 	case ACTIONS:
 		break;
 	}

@@ -12,6 +12,7 @@
 #define NS_TLS SLICE("urn:ietf:params:xml:ns:xmpp-tls")
 #define NS_SASL SLICE("urn:ietf:params:xml:ns:xmpp-sasl")
 #define NS_BIND SLICE("urn:ietf:params:xml:ns:xmpp-bind")
+#define NS_SM SLICE("urn:xmpp:sm:3")
 #define NS_DIALBACK SLICE("jabber:server:dialback")
 
 #endif

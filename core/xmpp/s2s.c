@@ -6,6 +6,7 @@
 
 #include "base/hash.h"
 #include "base/mem.h"
+#include "net/conn.h"
 #include "xml/stanza.h"
 #include "xml/write.h"
 #include "xmpp/host.h"
@@ -110,7 +111,7 @@ static struct pair *add_pair(struct session *session, struct slice ours, struct 
 int s2s_prove(struct session *session, struct slice ours, struct slice theirs, unsigned directions)
 {
 	struct host *host = server_host(session->server, ours);
-	if (session->is_ended || host == NULL || theirs.len == 0 || theirs.len > JID_PART_MAX)
+	if (session->is_ended || session->is_closing || host == NULL || theirs.len == 0 || theirs.len > JID_PART_MAX)
 		return -1;
 	struct pair *pair = find_pair(session, ours, theirs);
 	if (pair == NULL && (pair = add_pair(session, ours, theirs)) == NULL)
@@ -145,10 +146,22 @@ bool s2s_next_pair(const struct session *session, uint32_t *at, struct slice *ou
 	return true;
 }
 
+/* Its connection may be closing while it does not know yet. */
+static bool is_leaving(const struct session *session)
+{
+	return session->is_closing || (session->stream != NULL && conn_is_closing(session->stream->conn));
+}
+
 struct session *s2s_link(const struct host *host, struct slice domain)
 {
 	const struct pair *pair = hash_get(&host->links, domain);
-	return pair != NULL ? pair->session : NULL;
+	return pair != NULL && !is_leaving(pair->session) ? pair->session : NULL;
+}
+
+bool s2s_is_leaving(const struct host *host, struct slice domain)
+{
+	const struct pair *pair = hash_get(&host->links, domain);
+	return pair != NULL && is_leaving(pair->session);
 }
 
 void s2s_session_ended(struct session *session)

@@ -34,6 +34,8 @@ bool s2s_next_pair(const struct session *session, uint32_t *at, struct slice *ou
 
 /* The stream for stanzas from that host to a domain, NULL when there is none. */
 struct session *s2s_link(const struct host *host, struct slice domain);
+/* There was one, and it is being closed: what was sent on it may still arrive, so what follows has to wait. */
+bool s2s_is_leaving(const struct host *host, struct slice domain);
 
 /* The other side takes no stanza of more bytes (XEP-0478); 0: it has not said. */
 void s2s_set_limit(struct session *session, uint32_t max_bytes);

@@ -9,6 +9,7 @@
 #include "xmpp/router.h"
 #include "xmpp/server_private.h"
 #include "xmpp/session.h"
+#include "xmpp/stream_private.h"
 
 enum { HOSTS_MAX = 4096, SLOTS_MAX = 4 * 1024 * 1024, NO_SLOT = UINT32_MAX };
 
@@ -37,11 +38,20 @@ void server_init(struct server *server, struct loop *loop)
 			.c2s_unauthed_stanza_bytes = 8 * 1024,
 			.s2s_timeout_ms = 30 * 1000,
 			.s2s_idle_ms = 60 * 60 * 1000,
+			.s2s_close_ms = 5 * 1000,
 			.s2s_stanza_bytes = 512 * 1024,
+			.sm_ask_ms = 250,
+			.sm_answer_ms = 30 * 1000,
+			.s2s_sm = {
+				.max_stanzas = 16 * 1024, .max_bytes = 5 << 20, .ask_stanzas = 32, .ask_bytes = 64 << 10,
+			},
 			.resources_per_user = 10,
 			.wait_limit_ms = 5 * 60 * 1000,
 		},
 	};
+	server->sm_budget.max_bytes = 64 << 20;
+	list_init(&server->acks_due);
+	list_init(&server->heard);
 	hash_init(&server->hosts, HOSTS_MAX);
 	list_init(&server->sessions);
 	list_init(&server->ended);
@@ -49,6 +59,7 @@ void server_init(struct server *server, struct loop *loop)
 	list_init(&server->parked);
 	list_init(&server->parked_events);
 	list_init(&server->awake);
+	loop_on_turn_end(loop, TURN_FLUSH, stream_sm_turn_ends, server);
 	loop_on_turn_end(loop, TURN_FREE, free_ended, server);
 }
 

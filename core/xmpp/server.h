@@ -11,6 +11,7 @@
 #include "base/list.h"
 #include "base/slice.h"
 #include "bus/bus.h"
+#include "xmpp/sm.h"
 
 struct dispatch;
 struct host;
@@ -60,7 +61,11 @@ struct server_options {
 	size_t c2s_unauthed_stanza_bytes;
 	int64_t s2s_timeout_ms;   /* for another server to prove itself (30 s) */
 	int64_t s2s_idle_ms;      /* a stream between servers that is not used is closed (1 h) */
+	int64_t s2s_close_ms;     /* for what is under way when a stream between servers is closed */
 	size_t s2s_stanza_bytes;
+	int64_t sm_ask_ms;        /* stanzas are unasked about for no longer than that */
+	int64_t sm_answer_ms;     /* who does not answer in that time is gone */
+	struct sm_limits s2s_sm;  /* of one stream between servers */
 	uint32_t resources_per_user;
 	int64_t wait_limit_ms; /* how long a hook may keep a stanza waiting */
 };
@@ -85,6 +90,10 @@ struct server {
 	struct list awake;       /* streams whose parser holds an expat, longest unused first */
 	uint32_t n_awake, n_rested; /* of these; how many gave it back since memory was last trimmed */
 	int64_t trimmed_ms;
+	struct sm_budget sm_budget;
+	struct list heard;       /* streams with stanzas of this turn, by struct stream.heard_link */
+	uint32_t n_taken_back;   /* turns that could not be stored, of those that are over */
+	struct list acks_due;    /* streams that were asked in this turn, by struct stream.ack_link */
 	struct timer *sweep;     /* gives back the parsers of quiet streams */
 	struct server_ops ops;
 	struct server_options options;

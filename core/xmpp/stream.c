@@ -17,16 +17,18 @@
 #include "xmpp/ns.h"
 #include "xmpp/router.h"
 #include "xmpp/session.h"
+#include "xmpp/sm.h"
 #include "xmpp/stream_private.h"
 
 enum { SWEEP_MS = 1000, AWAKE_MS = 2000, AWAKE_MAX = 128, TRIM_AFTER = 64, TRIM_EVERY_MS = 60 * 1000 };
-enum { HEADER_MAX = 8 * 1024, ERROR_MAX = 4 * 1024 };
+enum { ERROR_MAX = 4 * 1024 };
 
 static const char *const class_names[STREAM_CLASSES] = { "header",  "footer",   "starttls", "sasl",     "iq",
 							 "message", "presence", "nonza",    "error",    "stranger",
-							 "dialback", "features", "tls" };
+							 "sm",      "dialback", "features", "tls" };
 static const char *const action_names[ACTIONS] = { "ignore", "open",           "end",         "event",  "iq-event",
-						   "route",  "not-authorized", "unsupported", "give-up" };
+						   "route",  "route-late",     "count",       "not-authorized",
+						   "unsupported", "give-up" };
 static const struct stream_kind *const kinds[] = { &stream_c2s, &stream_s2sin, &stream_s2sout };
 
 enum { KINDS = sizeof(kinds) / sizeof(kinds[0]) };
@@ -78,92 +80,9 @@ const char *stream_log_name(const struct stream *stream, char into[32])
 	return into;
 }
 
-/* ---- output ---- */
-
-static int send_bytes(struct session *session, struct slice bytes)
-{
-	struct stream *stream = session->stream;
-	if (stream == NULL || stream->conn == NULL || stream->has_sent_footer)
-		return -1;
-	if (session->has_byte_filters)
-		bytes = session->server->ops.filter_bytes(session, bytes, true);
-	return conn_write(stream->conn, bytes);
-}
-
-int stream_write(struct session *session, const struct stanza *stanza)
-{
-	struct stream *stream = session->stream;
-	if (stream == NULL || stream->conn == NULL || stream->has_sent_footer)
-		return -1;
-	struct el root = stanza_root(stanza);
-	size_t bound = write_bound(stanza, root);
-	server_count(session, stanza, SERVER_OUT);
-	stream->was_used = true;
-	if (session->has_byte_filters) {
-		char *text = mem_new(bound + 1);
-		size_t len = write_into(text, stanza, root, stream->kind->content_ns);
-		int sent = send_bytes(session, slice_of(text, len));
-		mem_free(text);
-		return sent;
-	}
-	char *space = conn_reserve(stream->conn, bound);
-	if (space == NULL) {
-		/* One slow server is no reason to lose what it has yet to read; its senders are told (s2s.c). */
-		if (stream->kind != &stream_c2s)
-			return -1;
-		session_close(session, "resource-constraint", "You are not reading what is sent to you");
-		return -1;
-	}
-	conn_commit(stream->conn, write_into(space, stanza, root, stream->kind->content_ns));
-	return 0;
-}
-
-void stream_send_header(struct stream *stream, struct slice from, struct slice to)
-{
-	struct buf text;
-	buf_init(&text, HEADER_MAX);
-	buf_add(&text, slice_of_str(stream->kind->opening));
-	if (!stream->kind->is_outgoing) { /* RFC 6120 4.7.3: the one who answers gives the stream its id */
-		random_id(stream->id);
-		buf_addf(&text, " id='%s'", stream->id);
-	}
-	if (from.len > 0) {
-		buf_add(&text, SLICE(" from='"));
-		write_escaped(&text, from);
-		buf_add_byte(&text, '\'');
-	}
-	if (to.len > 0) {
-		buf_add(&text, SLICE(" to='"));
-		write_escaped(&text, to);
-		buf_add_byte(&text, '\'');
-	}
-	buf_add_byte(&text, '>');
-	conn_write(stream->conn, buf_slice(&text));
-	buf_done(&text);
-	stream->has_sent_header = true;
-}
-
-static void features_are_made(struct session_event *event, enum bus_result result)
-{
-	if (result == BUS_FAILED) /* half of them could mislead: without TLS, without the right mechanisms */
-		session_close(event->session, "internal-server-error", NULL);
-	else if (!event->session->is_closing)
-		stream_write(event->session, event->features);
-}
-
-void stream_send_features(struct stream *stream, const char *name)
-{
-	struct session *session = stream->session;
-	struct stanza *features = stanza_new(SLICE("stream:features"), SLICE_NONE);
-	struct session_event event = { .data_kind = DATA_SESSION, .session = session, .features = features,
-				       .done = features_are_made };
-	router_fire_session(session, name, &event);
-}
-
 /* ---- endings ---- */
 
-/* Says why (if there is a why), closes our side, and lets the conn flush and go. */
-static void say_goodbye(struct stream *stream, const char *condition, const char *text)
+void stream_say_goodbye(struct stream *stream, const char *condition, const char *text, const char *more)
 {
 	if (stream->has_sent_footer || stream->conn == NULL)
 		return;
@@ -179,6 +98,8 @@ static void say_goodbye(struct stream *stream, const char *condition, const char
 			write_escaped(&out, slice_of_str(text));
 			buf_add(&out, SLICE("</text>"));
 		}
+		if (more != NULL)
+			buf_add(&out, slice_of_str(more));
 		buf_add(&out, SLICE("</stream:error>"));
 	}
 	buf_add(&out, SLICE("</stream:stream>"));
@@ -196,19 +117,28 @@ static void close_stream(struct session *session, const char *condition, const c
 	struct stream *stream = session->stream;
 	if (stream == NULL)
 		return;
-	say_goodbye(stream, condition, text);
+	if (stream->kind->close != NULL && stream->is_authed) {
+		stream->kind->close(stream, condition, text);
+		return;
+	}
+	stream_say_goodbye(stream, condition, text, NULL);
 	conn_close(stream->conn, condition != NULL ? condition : "stream closed");
 	session_end(session, text != NULL ? text : condition);
 }
 
-static const struct transport stream_transport = { stream_write, send_bytes, close_stream, NULL };
+static const struct transport stream_transport = { stream_write, stream_write_bytes, close_stream, NULL };
 
 void stream_session_ended(struct session *session)
 {
 	struct stream *stream = session->stream;
 	if (stream == NULL)
 		return;
-	say_goodbye(stream, NULL, NULL);
+	if (stream->sm != NULL && sm_n_kept(stream->sm) > 0) {
+		/* It was decided what becomes of them: what has not left yet must not leave any more. */
+		stream->has_sent_footer = true;
+		conn_abort(stream->conn, "session ended");
+	}
+	stream_say_goodbye(stream, NULL, NULL, NULL);
 	conn_close(stream->conn, "session ended");
 	session->stream = NULL;
 	session->transport = NULL;
@@ -226,9 +156,12 @@ static void free_stream(struct stream *stream)
 	server->n_rested++;
 	if (server->sweep != NULL && !timer_is_running(server->sweep))
 		timer_start(server->sweep, SWEEP_MS);
+	stream_sm_free(stream);
 	parser_free(&stream->parser);
 	timer_free(&stream->deadline);
 	mem_free(stream->peer_id);
+	mem_free(stream->last_condition);
+	mem_free(stream->last_text);
 	mem_free(stream);
 }
 
@@ -274,6 +207,8 @@ enum stream_class stream_class_of(const struct stream_kind *kind, const struct s
 			return AN_ERROR;
 		return is_s2s && slice_is(name, "features") ? FEATURES : A_STRANGER;
 	}
+	if (slice_equal(ns, NS_SM))
+		return AN_SM;
 	if (is_s2s && slice_equal(ns, NS_DIALBACK))
 		return A_DIALBACK;
 	return ns.len == 0 ? A_STRANGER : A_NONZA;
@@ -301,9 +236,22 @@ static void give_up(struct stream *stream, const struct stanza *error)
 	snprintf(reason, sizeof(reason), "the other side ended the stream: %.*s%s%.*s",
 		 (int)(condition.len < 64 ? condition.len : 64), condition.len > 0 ? condition.ptr : "",
 		 words.len > 0 ? ": " : "", (int)words.len, words.len > 0 ? words.ptr : "");
-	say_goodbye(stream, NULL, NULL);
+	if (stream->kind->close != NULL && stream->is_authed) {
+		stream_peer_closed(stream, reason);
+		return;
+	}
+	stream_say_goodbye(stream, NULL, NULL, NULL);
 	conn_close(stream->conn, reason);
 	session_end(session, reason);
+}
+
+/* The peer's closing tag, or the end of its connection. */
+static void end(struct stream *stream, const char *reason)
+{
+	if (stream->kind->close != NULL && stream->is_authed)
+		stream_peer_closed(stream, reason);
+	else
+		session_close(stream->session, NULL, NULL);
 }
 
 bool stream_header_has_ns(struct stream *stream, const struct stanza *header)
@@ -333,6 +281,8 @@ static void handle(struct stream *stream, enum stream_class class, struct stanza
 	struct session *session = stream->session;
 	if (*stanza != NULL) /* the end of the stream is none */
 		server_count(session, *stanza, SERVER_IN);
+	if (class == A_MESSAGE || class == A_PRESENCE || class == AN_IQ)
+		stream_sm_received(stream);
 	if (session->has_filters && class != A_HEADER && class != A_FOOTER) {
 		session->server->ops.filter(session, stanza, false);
 		if (*stanza == NULL)
@@ -346,11 +296,15 @@ static void handle(struct stream *stream, enum stream_class class, struct stanza
 		stream->kind->open(stream, *stanza);
 		break;
 	case END:
-		session_close(session, NULL, NULL);
+		end(stream, "the other side closed the stream");
 		break;
 	case GIVE_UP:
 		give_up(stream, *stanza);
 		break;
+	case COUNT:
+		if (stream_sm_handle(stream, *stanza))
+			break;
+		/* fall through */
 	case EVENT:
 		if (!router_fire_stanza(session, stanza, false) && stream->session != NULL)
 			stream_fail(stream, "unsupported-stanza-type", "Nothing here understands that element at this stage");
@@ -359,6 +313,11 @@ static void handle(struct stream *stream, enum stream_class class, struct stanza
 		if (!router_fire_stanza(session, stanza, true) && stream->session != NULL)
 			stream_fail(stream, "not-authorized", stream->kind->unauthorized);
 		break;
+	case ROUTE_LATE:
+		/* The sender has read in our last <a/> that this was not handled: it is answered or sent again there. */
+		if (stream->sm != NULL && sm_counts_in(stream->sm))
+			break;
+		/* fall through */
 	case ROUTE:
 		router_receive(session, stanza);
 		break;
@@ -375,7 +334,7 @@ static void handle(struct stream *stream, enum stream_class class, struct stanza
 static void run_parser(struct stream *stream)
 {
 	stream->is_running = true;
-	while (stream->session != NULL && stream->session->n_parked == 0) {
+	while (stream->session != NULL && !stream->is_deaf && stream->session->n_parked == 0) {
 		struct stanza *stanza = NULL;
 		enum parser_result result = parser_next(stream->parser, &stanza);
 		if (result == PARSER_MORE)
@@ -452,7 +411,7 @@ static void sweep(void *ctx)
 static void on_data(void *ctx, struct slice bytes)
 {
 	struct stream *stream = ctx;
-	if (stream->session == NULL || stream->state == STREAM_CLOSING)
+	if (stream->session == NULL || stream->is_deaf)
 		return;
 	if (stream->session->has_byte_filters)
 		bytes = stream->server->ops.filter_bytes(stream->session, bytes, false);
@@ -486,7 +445,7 @@ static void on_ended(void *ctx)
 {
 	struct stream *stream = ctx;
 	if (stream->session != NULL)
-		session_close(stream->session, NULL, NULL);
+		end(stream, "the other side closed the connection");
 }
 
 static void on_idle(void *ctx)
@@ -499,7 +458,12 @@ static void on_idle(void *ctx)
 static void on_deadline(void *ctx)
 {
 	struct stream *stream = ctx;
-	stream_fail(stream, "connection-timeout", "Logging in took too long");
+	if (stream->is_draining)
+		stream_drained(stream); /* it will not be any more */
+	else if (stream->state == STREAM_CLOSING)
+		conn_abort(stream->conn, "the other side did not close the stream");
+	else
+		stream_fail(stream, "connection-timeout", "Logging in took too long");
 }
 
 /* An outgoing connection is up. With TLS from the first byte, on_secured is next. */
@@ -558,6 +522,8 @@ struct stream *stream_new(const struct stream_kind *kind, struct session *sessio
 	stream->conn = conn;
 	stream->parser = parser_new(&parser_limits_unauthed);
 	list_init(&stream->awake_link);
+	list_init(&stream->ack_link);
+	list_init(&stream->heard_link);
 	session->stream = stream;
 	session->transport = &stream_transport;
 	set_limits(stream);
@@ -613,6 +579,8 @@ void stream_proven(struct session *session)
 	if (stream->state == STREAM_PLAIN || stream->state == STREAM_SECURED)
 		stream->state = STREAM_AUTHED;
 	timer_free(&stream->deadline);
+	if (stream->kind != &stream_c2s)
+		stream_sm_open(stream);
 }
 
 int stream_open(struct session *session)

@@ -15,6 +15,7 @@ struct error;
 struct host;
 struct server;
 struct session;
+struct sm;
 struct stanza;
 struct tls_context;
 
@@ -46,6 +47,20 @@ int stream_open(struct session *session);
 /* After <proceed/>, sent or received: as server, or as client on a stream that we opened; sni then names the peer
  * (NULL: no name). -1 and the stream's end when data came along with the word. */
 int stream_start_tls(struct session *session, struct tls_context *context, const char *sni);
+
+/* Stream management (XEP-0198), on streams between servers that a pair of domains is proven on. enable: on a stream
+ * that we opened, asks for it; from the answer on it runs by itself. accept: answers such a question. False when it
+ * is not the time, and then accept has said nothing. */
+bool stream_sm_enable(struct session *session);
+bool stream_sm_accept(struct session *session);
+/* Counters and what is kept (sm.h); NULL when the stream has none. */
+const struct sm *stream_sm(const struct session *session);
+/* When such a session ends (s2s-session-ended): the oldest of its stanzas that nobody knows to have arrived, as text
+ * in the stream's namespace; borrowed until it is dropped. ptr NULL: no more. *is_sent_r: it may have arrived; false:
+ * it never left, and so did all after it. Without stream management, what left counts as arrived: nobody could know
+ * more. */
+struct slice stream_unacked(const struct session *session, bool *is_sent_r);
+void stream_drop_unacked(struct session *session);
 
 /* Reading goes on after the last parked dispatch of the session ended. */
 void stream_resume(struct session *session);

@@ -16,14 +16,14 @@ enum { SKIP = IGNORE, NO = NOT_AUTHORIZED, UNSUP = UNSUPPORTED, STOP = GIVE_UP, 
 
 /* RFC 6120 4.3.2, 5.4, 6.4, 7.1: nothing but the negotiation in its order before a resource is bound. */
 static const uint8_t table[STREAM_STATES][STREAM_CLASSES] = {
-	/*                 header foot   tls    sasl   iq     msg    pres   nonza  error  other */
-	[STREAM_HEADER]  = { OPEN,  END,   NO,    NO,    NO,    NO,    NO,    NO,    STOP,  UNSUP },
-	[STREAM_PLAIN]   = { SKIP,  END,   EVENT, EVENT, IQEV,  NO,    NO,    EVENT, STOP,  UNSUP },
-	[STREAM_TLS]     = { SKIP,  SKIP,  SKIP,  SKIP,  SKIP,  SKIP,  SKIP,  SKIP,  SKIP,  SKIP },
-	[STREAM_SECURED] = { SKIP,  END,   UNSUP, EVENT, IQEV,  NO,    NO,    EVENT, STOP,  UNSUP },
-	[STREAM_AUTHED]  = { SKIP,  END,   UNSUP, EVENT, IQEV,  NO,    NO,    EVENT, STOP,  UNSUP },
-	[STREAM_BOUND]   = { SKIP,  END,   UNSUP, EVENT, ROUTE, ROUTE, ROUTE, EVENT, STOP,  UNSUP },
-	[STREAM_CLOSING] = { SKIP,  END,   SKIP,  SKIP,  SKIP,  SKIP,  SKIP,  SKIP,  SKIP,  SKIP },
+	/*                 header foot   tls    sasl   iq     msg    pres   nonza  error  other  sm */
+	[STREAM_HEADER]  = { OPEN,  END,   NO,    NO,    NO,    NO,    NO,    NO,    STOP,  UNSUP, NO },
+	[STREAM_PLAIN]   = { SKIP,  END,   EVENT, EVENT, IQEV,  NO,    NO,    EVENT, STOP,  UNSUP, EVENT },
+	[STREAM_TLS]     = { SKIP,  SKIP,  SKIP,  SKIP,  SKIP,  SKIP,  SKIP,  SKIP,  SKIP,  SKIP,  SKIP },
+	[STREAM_SECURED] = { SKIP,  END,   UNSUP, EVENT, IQEV,  NO,    NO,    EVENT, STOP,  UNSUP, EVENT },
+	[STREAM_AUTHED]  = { SKIP,  END,   UNSUP, EVENT, IQEV,  NO,    NO,    EVENT, STOP,  UNSUP, EVENT },
+	[STREAM_BOUND]   = { SKIP,  END,   UNSUP, EVENT, ROUTE, ROUTE, ROUTE, EVENT, STOP,  UNSUP, EVENT },
+	[STREAM_CLOSING] = { SKIP,  END,   SKIP,  SKIP,  SKIP,  SKIP,  SKIP,  SKIP,  SKIP,  SKIP,  SKIP },
 };
 
 static const char *const state_names[STREAM_STATES] = {

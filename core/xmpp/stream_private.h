@@ -41,9 +41,10 @@ enum stream_class {
 	AN_IQ,
 	A_MESSAGE,
 	A_PRESENCE,
-	A_NONZA,    /* a child in a namespace of its own: stream management, CSI ... */
+	A_NONZA,    /* a child in a namespace of its own: CSI ... */
 	AN_ERROR,   /* <stream:error/> */
 	A_STRANGER, /* a child in the content or stream namespace that is none of the above */
+	AN_SM,      /* stream management (XEP-0198) */
 	C2S_CLASSES,
 	A_DIALBACK = C2S_CLASSES, /* from here on only told apart between servers */
 	FEATURES,
@@ -58,6 +59,8 @@ enum stream_action {
 	EVENT,          /* fire stanza/NAMESPACE:NAME; unanswered: unsupported-stanza-type */
 	IQ_EVENT,       /* fire stanza/iq/NAMESPACE:NAME; unanswered: not-authorized */
 	ROUTE,          /* a stanza of a bound session, or of a server with a proven pair of domains */
+	ROUTE_LATE,     /* the same after our closing tag (RFC 6120 4.4), unless the peer knows that it did not count */
+	COUNT,          /* stream management where it may be agreed on; what it does not answer is an EVENT */
 	NOT_AUTHORIZED, /* stream error: RFC 6120 4.9.3.12 */
 	UNSUPPORTED,    /* stream error: 4.9.3.24 unsupported-stanza-type */
 	GIVE_UP,        /* the peer reported an error: close */
@@ -79,6 +82,8 @@ struct stream_kind {
 	const char *secured_event;      /* TLS is on */
 	const char *drained_event;      /* NULL: nobody wants to hear */
 	void (*idle)(struct stream *stream);
+	/* Starts the ending of one that carried stanzas; text and condition as in struct transport. NULL: like any other. */
+	void (*close)(struct stream *stream, const char *condition, const char *text);
 };
 extern const struct stream_kind stream_c2s, stream_s2sin, stream_s2sout;
 
@@ -92,6 +97,12 @@ struct stream {
 	struct list awake_link;  /* server.awake while the parser holds an expat */
 	int64_t last_used_ms;
 	char *peer_id;           /* the id the other side gave, on streams we opened */
+	struct sm *sm;           /* between servers, once a pair of domains is proven */
+	struct timer *sm_timer;  /* when to ask, and until when the answer is due */
+	struct list ack_link;    /* server.acks_due */
+	struct list heard_link;  /* server.heard */
+	uint64_t taken_back_at;  /* stanzas from there on in the output were taken back; with sm */
+	char *last_condition, *last_text; /* while draining: what our goodbye will say */
 	enum stream_state state : 8;
 	bool is_authed : 1, is_bound : 1;
 	bool has_sent_header : 1, has_sent_footer : 1;
@@ -99,6 +110,8 @@ struct stream {
 	bool has_rest : 1;       /* input was left when the stream was reset */
 	bool is_running : 1;     /* in run_parser, which must not be entered twice */
 	bool was_used : 1;       /* s2s: a stanza was sent since the last look */
+	bool is_draining : 1;    /* s2s: closes as soon as what we sent is acknowledged */
+	bool is_deaf : 1;        /* s2s: what still comes in does not matter any more */
 	char id[RANDOM_ID_SIZE];
 };
 
@@ -118,14 +131,45 @@ void stream_send_features(struct stream *stream, const char *event);
 enum stream_class stream_class_of(const struct stream_kind *kind, const struct stanza *stanza);
 /* Ends the stream with an error. */
 void stream_fail(struct stream *stream, const char *condition, const char *text);
+/* Says why (if there is a why) and closes our side; the connection stays. more: XML to stand in the error beside the
+ * condition (RFC 6120 4.9.4), NULL for none. Harmless when it was said before. */
+void stream_say_goodbye(struct stream *stream, const char *condition, const char *text, const char *more);
 /* Are the root and its default namespace right, is the version 1.x? If not, the stream was ended with the error. */
 bool stream_header_has_ns(struct stream *stream, const struct stanza *header);
 bool stream_header_has_version(struct stream *stream, const struct stanza *header);
+
+/* ---- stream_sm.c: stream management, as far as the stream is concerned ---- */
+
+/* Stanzas are kept from now on, and counted when that is agreed on. */
+void stream_sm_open(struct stream *stream);
+void stream_sm_free(struct stream *stream);
+/* A stanza came in, on any stream. */
+void stream_sm_received(struct stream *stream);
+/* For server.c, at the turn's end after its commit; ctx is the server. Who has sent what could not be stored must not
+ * read that it was handled. */
+void stream_sm_turn_ends(void *ctx);
+/* A stanza was queued that is kept now. */
+void stream_sm_sent(struct stream *stream);
+/* An element of XEP-0198 came on a stream of a proven pair. False when it is a module's to answer. */
+bool stream_sm_handle(struct stream *stream, const struct stanza *stanza);
+/* Asks about all that was sent and not acknowledged; how many stanzas that are. 0: there is nothing to wait for. */
+uint32_t stream_sm_ask(struct stream *stream);
+/* Tells how much we have handled, as the last word about it. */
+void stream_sm_acknowledge(struct stream *stream);
+/* Takes out of the connection's queue what was not offered to the socket yet, so that it can go another way. -1 when
+ * nobody can tell what was. */
+int stream_sm_take_back(struct stream *stream);
+
+/* stream_s2s.c: what was sent is acknowledged. For streams that wait for it to close. */
+void stream_drained(struct stream *stream);
+/* The peer has closed its side, or its connection, in whatever state. reason: for the log. */
+void stream_peer_closed(struct stream *stream, const char *reason);
 
 /* ---- for session.c, router.c and s2s.c ---- */
 
 /* Writes the stanza to the wire, in the stream's content namespace. 0, or -1 when it cannot take it. */
 int stream_write(struct session *session, const struct stanza *stanza);
+int stream_write_bytes(struct session *session, struct slice bytes);
 /* SASL succeeded: wider limits, a new header is expected once stream_reset is called. */
 void stream_authenticated(struct session *session);
 /* A resource was bound, or a pair of domains is proven: stanzas may flow, the negotiation deadline is over. */

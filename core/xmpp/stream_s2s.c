@@ -24,30 +24,33 @@
 enum { PEER_ID_MAX = 1024 };
 
 /* Short, so that a table fits the page. */
-enum { SKIP = IGNORE, NO = NOT_AUTHORIZED, UNSUP = UNSUPPORTED, STOP = GIVE_UP };
+enum {
+	SKIP = IGNORE, NO = NOT_AUTHORIZED, BAD = UNSUPPORTED, STOP = GIVE_UP, TELL = EVENT, TAKE = ROUTE, LATE = ROUTE_LATE,
+	SM = COUNT,
+};
 
 /* Who opened the stream wants TLS, then to be believed (SASL EXTERNAL or dialback: RFC 6120 13.7, XEP-0220).
  * Dialback may also ask us about our own keys, and bring further pairs of domains later. */
 static const uint8_t table_in[STREAM_STATES][STREAM_CLASSES] = {
-	/*                 header foot   tls    sasl   iq     msg    pres   nonza  error  other  db     feat   tls-ok */
-	[STREAM_HEADER]  = { OPEN,  END,   NO,    NO,    NO,    NO,    NO,    NO,    STOP,  UNSUP, NO,    UNSUP, UNSUP },
-	[STREAM_PLAIN]   = { SKIP,  END,   EVENT, EVENT, NO,    NO,    NO,    EVENT, STOP,  UNSUP, EVENT, UNSUP, UNSUP },
-	[STREAM_TLS]     = { SKIP,  SKIP,  SKIP,  SKIP,  SKIP,  SKIP,  SKIP,  SKIP,  SKIP,  SKIP,  SKIP,  SKIP,  SKIP },
-	[STREAM_SECURED] = { SKIP,  END,   UNSUP, EVENT, NO,    NO,    NO,    EVENT, STOP,  UNSUP, EVENT, UNSUP, UNSUP },
-	[STREAM_AUTHED]  = { SKIP,  END,   UNSUP, UNSUP, ROUTE, ROUTE, ROUTE, EVENT, STOP,  UNSUP, EVENT, UNSUP, UNSUP },
-	[STREAM_CLOSING] = { SKIP,  END,   SKIP,  SKIP,  SKIP,  SKIP,  SKIP,  SKIP,  SKIP,  SKIP,  SKIP,  SKIP,  SKIP },
+	/*                 head  foot  tls   sasl  iq    msg   pres  ext   err   else  sm    db    feat  tls-ok */
+	[STREAM_HEADER]  = { OPEN, END,  NO,   NO,   NO,   NO,   NO,   NO,   STOP, BAD,  NO,   NO,   BAD,  BAD },
+	[STREAM_PLAIN]   = { SKIP, END,  TELL, TELL, NO,   NO,   NO,   TELL, STOP, BAD,  TELL, TELL, BAD,  BAD },
+	[STREAM_TLS]     = { SKIP, SKIP, SKIP, SKIP, SKIP, SKIP, SKIP, SKIP, SKIP, SKIP, SKIP, SKIP, SKIP, SKIP },
+	[STREAM_SECURED] = { SKIP, END,  BAD,  TELL, NO,   NO,   NO,   TELL, STOP, BAD,  TELL, TELL, BAD,  BAD },
+	[STREAM_AUTHED]  = { SKIP, END,  BAD,  BAD,  TAKE, TAKE, TAKE, TELL, STOP, BAD,  SM,   TELL, BAD,  BAD },
+	[STREAM_CLOSING] = { SKIP, END,  SKIP, SKIP, LATE, LATE, LATE, SKIP, SKIP, SKIP, SM,   SKIP, SKIP, SKIP },
 };
 
 /* The other side of it: features tell us how to go on, answers what has come of it. Stanzas come on a stream of
  * ours only if both sides want it (XEP-0288). */
 static const uint8_t table_out[STREAM_STATES][STREAM_CLASSES] = {
-	/*                 header foot   tls    sasl   iq     msg    pres   nonza  error  other  db     feat   tls-ok */
-	[STREAM_HEADER]  = { OPEN,  END,   UNSUP, NO,    NO,    NO,    NO,    NO,    STOP,  UNSUP, NO,    NO,    UNSUP },
-	[STREAM_PLAIN]   = { SKIP,  END,   UNSUP, EVENT, NO,    NO,    NO,    EVENT, STOP,  UNSUP, EVENT, EVENT, EVENT },
-	[STREAM_TLS]     = { SKIP,  SKIP,  SKIP,  SKIP,  SKIP,  SKIP,  SKIP,  SKIP,  SKIP,  SKIP,  SKIP,  SKIP,  SKIP },
-	[STREAM_SECURED] = { SKIP,  END,   UNSUP, EVENT, NO,    NO,    NO,    EVENT, STOP,  UNSUP, EVENT, EVENT, UNSUP },
-	[STREAM_AUTHED]  = { SKIP,  END,   UNSUP, UNSUP, ROUTE, ROUTE, ROUTE, EVENT, STOP,  UNSUP, EVENT, EVENT, UNSUP },
-	[STREAM_CLOSING] = { SKIP,  END,   SKIP,  SKIP,  SKIP,  SKIP,  SKIP,  SKIP,  SKIP,  SKIP,  SKIP,  SKIP,  SKIP },
+	/*                 head  foot  tls   sasl  iq    msg   pres  ext   err   else  sm    db    feat  tls-ok */
+	[STREAM_HEADER]  = { OPEN, END,  BAD,  NO,   NO,   NO,   NO,   NO,   STOP, BAD,  NO,   NO,   NO,   BAD },
+	[STREAM_PLAIN]   = { SKIP, END,  BAD,  TELL, NO,   NO,   NO,   TELL, STOP, BAD,  TELL, TELL, TELL, TELL },
+	[STREAM_TLS]     = { SKIP, SKIP, SKIP, SKIP, SKIP, SKIP, SKIP, SKIP, SKIP, SKIP, SKIP, SKIP, SKIP, SKIP },
+	[STREAM_SECURED] = { SKIP, END,  BAD,  TELL, NO,   NO,   NO,   TELL, STOP, BAD,  TELL, TELL, TELL, BAD },
+	[STREAM_AUTHED]  = { SKIP, END,  BAD,  BAD,  TAKE, TAKE, TAKE, TELL, STOP, BAD,  SM,   TELL, TELL, BAD },
+	[STREAM_CLOSING] = { SKIP, END,  SKIP, SKIP, LATE, LATE, LATE, SKIP, SKIP, SKIP, SM,   SKIP, SKIP, SKIP },
 };
 
 static const char *const state_names[STREAM_STATES] = {
@@ -167,6 +170,70 @@ static void on_idle(struct stream *stream)
 		session_close(session, NULL, "idle for long");
 }
 
+/* ---- endings of streams that carried stanzas ----
+ *
+ * Nothing that was said is to be lost, and nobody to be left in doubt: who closes in good order first waits until
+ * what it sent is acknowledged (is_draining; without stream management there is nothing to wait for), then tells how
+ * much it has handled itself, then closes its side and waits for the peer to do the same (RFC 6120 4.4). s2s_close_ms
+ * bounds each of the two waits. The session ends with the connection, so that by then it is known what has left. */
+
+static void say_last_words(struct stream *stream)
+{
+	stream->is_draining = false;
+	stream_sm_acknowledge(stream); /* XEP-0198 4: before a graceful end */
+	stream_say_goodbye(stream, stream->last_condition, stream->last_text, NULL);
+}
+
+/* Not because of something the peer did. */
+static bool is_orderly(const char *condition)
+{
+	return condition == NULL || strcmp(condition, "system-shutdown") == 0 || strcmp(condition, "reset") == 0;
+}
+
+static const char *reason_of(const char *condition, const char *text)
+{
+	return text != NULL ? text : condition != NULL ? condition : "stream closed";
+}
+
+static void close_proven(struct stream *stream, const char *condition, const char *text)
+{
+	stream->last_condition = condition != NULL ? mem_copy(slice_of_str(condition)) : NULL;
+	stream->last_text = text != NULL ? mem_copy(slice_of_str(text)) : NULL;
+	if (!is_orderly(condition)) {
+		stream->is_deaf = true;
+		say_last_words(stream);
+		conn_close(stream->conn, reason_of(condition, text));
+		return;
+	}
+	stream_set_deadline(stream, stream->server->options.s2s_close_ms);
+	stream->is_draining = stream_sm_ask(stream) > 0;
+	if (!stream->is_draining)
+		say_last_words(stream);
+}
+
+void stream_drained(struct stream *stream)
+{
+	if (!stream->is_draining)
+		return;
+	say_last_words(stream);
+	stream_set_deadline(stream, stream->server->options.s2s_close_ms);
+}
+
+void stream_peer_closed(struct stream *stream, const char *reason)
+{
+	if (stream->session->is_closing && is_orderly(stream->last_condition))
+		reason = reason_of(stream->last_condition, stream->last_text);
+	stream->session->is_closing = true;
+	stream->is_deaf = true;
+	/* It acknowledges nothing any more. */
+	if (!stream->has_sent_footer && stream_sm_take_back(stream) != 0) {
+		conn_abort(stream->conn, reason);
+		return;
+	}
+	say_last_words(stream);
+	conn_close(stream->conn, reason);
+}
+
 const struct stream_kind stream_s2sin = {
 	.log_name = "s2sin",
 	.content_ns = { "jabber:server", sizeof("jabber:server") - 1 },
@@ -178,6 +245,7 @@ const struct stream_kind stream_s2sin = {
 	.unauthorized = "Prove first for which domain you speak",
 	.secured_event = "s2s-session-secured",
 	.idle = on_idle,
+	.close = close_proven,
 };
 
 const struct stream_kind stream_s2sout = {
@@ -193,6 +261,7 @@ const struct stream_kind stream_s2sout = {
 	.is_outgoing = true,
 	.secured_event = "s2s-session-secured",
 	.idle = on_idle,
+	.close = close_proven,
 };
 
 struct session *stream_accept_s2s(struct server *server, struct conn *conn)

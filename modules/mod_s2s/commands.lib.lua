@@ -37,12 +37,20 @@ local function pairs_of(session)
 	return texts[1] and table.concat(texts, ", ") or "nothing yet"
 end
 
+-- Stanzas the other side has not acknowledged, or that have not left yet if it acknowledges none.
+local function unacked_of(session)
+	local counts = native.sm_counts(session)
+	if not counts then return "" end
+	return counts.out and tostring(counts.unacked) or ("%d (not acknowledged)"):format(counts.kept)
+end
+
 local columns = {
 	{ title = "From", width = "2p", mapper = function (_, s) return s.from_host or "?" end },
 	{ title = "To", width = "2p", mapper = function (_, s) return s.to_host or "?" end },
 	{ title = "IP address", width = "2p", mapper = function (_, s) return s.ip or "" end },
 	{ title = "Proven", width = "4p", mapper = function (_, s) return pairs_of(s) end },
 	{ title = "TLS", width = "3p", mapper = function (_, s) return tls_of(s) end },
+	{ title = "On the way", width = "1p", mapper = function (_, s) return unacked_of(s) end },
 }
 
 local function show(self, domain)
@@ -58,7 +66,7 @@ local function close(_, domain)
 	if not name then return nil, ("%s is not a domain"):format(domain) end
 	local found = each_stream(name)
 	for _, session in ipairs(found) do
-		session:close({ condition = "policy-violation", text = "Closed by the administrator" })
+		session:close({ condition = "reset", text = "Closed by the administrator" }) -- RFC 6120 4.9.3.16
 	end
 	links.forget_failures(name)
 	return true, ("%d stream%s closed"):format(#found, #found == 1 and "" or "s")

@@ -3,29 +3,31 @@
 -- (native.s2s_prove). While it comes up, stanzas wait in order; if it does not, they go back to their senders.
 --
 -- Always true: a link has one session at most; every stanza given to `send` is sent once, or answered with an error
--- once (if it is one that is answered); what waits is bounded, per link and for all together; a domain that could
--- not be reached is left alone for a while, longer each time.
+-- once (if it is one that is answered), and of those to one domain none overtakes another; what waits is bounded, per
+-- link and for all together; a domain that could not be reached is left alone for a while, longer each time; nobody
+-- waits for thousands of others to be answered.
 
+local jid = require "prosody.util.jid"
 local native = require "couplet.native"
-local st = require "prosody.util.stanza"
 local s2smanager = require "prosody.core.s2smanager"
 local time = require "prosody.util.time"
 local xml = require "prosody.util.xml"
 local random_bytes = require "prosody.util.random".bytes
 
-local QUEUE_BYTES, ALL_QUEUES_BYTES = 256 * 1024, 16 * 1024 * 1024 -- SECURITY C8
-local STANZA_COST = 64              -- what a waiting stanza takes beside its bytes
+local QUEUE_BYTES = 256 * 1024      -- of one link (SECURITY C8); for all together, see answers.lib.lua
 local ATTEMPT_SECONDS = 55          -- from the first question to DNS until stanzas flow
 local MIN_BACKOFF_SECONDS, MAX_BACKOFF_SECONDS = 5, 300
+local QUICK_SECONDS, MAX_QUICK = 5, 3 -- links that break sooner with stanzas on them, so many in a row, are none
 local MAX_VERIFIES = 50             -- questions about dialback keys that wait or are not answered
 local MAX_LINKS = 20000             -- and no more are remembered
 local SWEEP_SECONDS = 300
 
 local hosts = prosody.hosts
-local policy, targets, certificates, story, limits, race
+local policy, targets, certificates, story, limits, race, answers
 
 local links = {}   -- our host -> domain -> link
-local all_bytes, n_links = 0, 0
+local n_links = 0
+local is_stopping = false
 
 local link = {}
 local link_mt = { __index = link }
@@ -52,7 +54,7 @@ end
 
 -- A link that does nothing and remembers nothing of use is not kept.
 local function forget_if_idle(self)
-	if self.is_trying or self.session or time.monotonic() < self.not_before then return end
+	if self.is_trying or self.session or self.n_queue > 0 or time.monotonic() < self.not_before then return end
 	if get(self.ours, self.theirs) == self then
 		links[self.ours][self.theirs] = nil
 		n_links = n_links - 1
@@ -72,57 +74,66 @@ end
 
 -- Stanzas that wait
 
-local function bounce(self, stanza, failure)
-	local kind = stanza.attr.type
-	if kind == "error" or kind == "result" or stanza.name == "presence" and kind == "unavailable" then return end
-	local host = hosts[self.ours]
-	if host then
-		prosody.core_route_stanza(host, st.error_reply(stanza, failure.type, failure.condition, failure.text))
-	end
-end
-
 -- Takes all that waits out of the queue.
 local function take_queue(self)
 	local queue, n = self.queue, self.n_queue
-	all_bytes = all_bytes - self.bytes
 	self.queue, self.n_queue, self.bytes = {}, 0, 0
 	return queue, n
 end
 
 local function bounce_queue(self, failure)
 	local queue, n = take_queue(self)
-	for i = 1, n do
-		local stanza = xml.parse(queue[i])
-		if stanza then bounce(self, stanza, failure) end
-	end
+	for i = 1, n do answers.later(self.ours, queue[i], failure) end
 end
 
-local function enqueue(self, stanza)
-	if stanza.attr.xmlns then -- jabber:client by name means the same as none
-		stanza = st.clone(stanza)
-		stanza.attr.xmlns = nil
-	end
-	local text = tostring(stanza)
-	local cost = #text + STANZA_COST
-	if self.bytes > 0 and self.bytes + cost > QUEUE_BYTES or all_bytes + cost > ALL_QUEUES_BYTES then
-		return bounce(self, stanza, { type = "wait", condition = "resource-constraint",
-			text = ("Too much is waiting for %s already"):format(self.theirs) })
-	end
+-- Puts it last; false when there is no room.
+local function put(self, text, max_bytes)
+	local cost = answers.cost(text)
+	if self.bytes > 0 and self.bytes + cost > max_bytes or not answers.may_keep(cost) then return false end
 	self.n_queue = self.n_queue + 1
 	self.queue[self.n_queue] = text
 	self.bytes = self.bytes + cost
-	all_bytes = all_bytes + cost
+	answers.bytes = answers.bytes + cost
+	return true
+end
+
+local function too_much(self)
+	return { type = "wait", condition = "resource-constraint",
+		text = ("Too much is waiting for %s already"):format(self.theirs) }
+end
+
+local function enqueue(self, stanza)
+	if not put(self, answers.text(stanza), QUEUE_BYTES) then answers.give(self.ours, stanza, too_much(self)) end
+end
+
+-- Before what waits already. It comes from a stream, which had limits of its own.
+local function enqueue_first(self, texts)
+	local behind, n_behind = self.queue, self.n_queue
+	self.queue, self.n_queue = {}, 0
+	for _, text in ipairs(texts) do
+		if not put(self, text, math.huge) then
+			answers.bytes = answers.bytes + answers.cost(text)
+			answers.later(self.ours, text, too_much(self))
+		end
+	end
+	table.move(behind, 1, n_behind, self.n_queue + 1, self.queue)
+	self.n_queue = self.n_queue + n_behind
+	self.has_returned = true
 end
 
 local function flush_queue(self, session)
 	local queue, n = take_queue(self)
 	for i = 1, n do
 		local stanza = xml.parse(queue[i])
-		if stanza and session.peer_max_bytes and #queue[i] > session.peer_max_bytes then
-			bounce(self, stanza, limits.failure(self.theirs, session.peer_max_bytes))
-		elseif stanza and not session.sends2s(stanza) then
-			bounce(self, stanza, { type = "wait", condition = "remote-server-timeout",
-				text = ("The connection to %s was lost"):format(self.theirs) })
+		if not stanza then
+			answers.bytes = answers.bytes - answers.cost(queue[i])
+		elseif session.peer_max_bytes and #queue[i] > session.peer_max_bytes then
+			answers.later(self.ours, queue[i], limits.failure(self.theirs, session.peer_max_bytes))
+		elseif not session.sends2s(stanza) then
+			answers.later(self.ours, queue[i], { type = "wait", condition = "resource-constraint",
+				text = ("%s does not read what it is sent"):format(self.theirs) })
+		else
+			answers.bytes = answers.bytes - answers.cost(queue[i])
 		end
 	end
 end
@@ -224,7 +235,7 @@ local function start(self)
 end
 
 local function begin(self)
-	if self.is_trying or self.session then return true end
+	if self.is_trying or self.session or native.s2s_is_leaving(self.ours, self.theirs) then return true end
 	if time.monotonic() < self.not_before then return false end
 	-- In a turn of its own: who sends may be in the middle of something.
 	self.is_trying = true
@@ -239,7 +250,7 @@ function link:send(stanza)
 	if begin(self) then
 		enqueue(self, stanza)
 	else
-		bounce(self, stanza, self.failure)
+		answers.give(self.ours, stanza, self.failure)
 	end
 end
 
@@ -309,6 +320,8 @@ function link:established(session)
 	end
 	stop_race(self)
 	self.session = session
+	self.since = time.monotonic()
+	hosts[self.ours].events.fire_event("s2sout-proven", { session = session }) -- who has to speak before stanzas do
 	self:note("ready: %s believes that we are %s", self.theirs, self.ours)
 	module:log("info", "%s talks to %s (%s)", self.ours, self.theirs, session.secure and "encrypted" or "not encrypted")
 	self:ready()
@@ -341,27 +354,43 @@ function link:lost(session, reason)
 	self:note("the stream ended: %s", reason)
 	self.session, self.is_ready = nil, nil
 	answer_verifies(self, "error", ("The connection to %s was lost"):format(self.theirs))
+	local is_quick = self.has_returned and time.monotonic() - self.since < QUICK_SECONDS
+	self.n_quick, self.has_returned = is_quick and (self.n_quick or 0) + 1 or 0, nil
+	if self.n_quick >= MAX_QUICK then
+		self.n_quick = 0
+		return fail(self, ("The connection to %s breaks again and again (%s)"):format(self.theirs, reason))
+	end
 	forget_if_idle(self)
 end
 
-local function drop(self, text)
+-- Whatever carried its stanzas has ended: what waits starts anew.
+local function go_on(self)
+	if self.n_queue == 0 or begin(self) then return end
+	bounce_queue(self, self.failure)
+end
+
+local function drop(self, text, condition)
 	local session = self.session
 	self.session = nil
 	if self.timer then self.timer:stop() end
 	stop_race(self)
 	self.is_trying = nil
-	take_queue(self)
+	bounce_queue(self, { type = "wait", condition = "remote-server-timeout", text = text })
 	answer_verifies(self, "error", text)
-	if session then session:close({ condition = "undefined-condition", text = text }) end
+	if session then session:close({ condition = condition, text = text }) end
 end
 
 local M = { get = get }
 
 --- Sends a stanza from a host of ours to a domain, or answers it when that cannot be.
 function M.send(ours, theirs, stanza)
+	if is_stopping then
+		return answers.give(ours, stanza, { type = "wait", condition = "remote-server-timeout",
+			text = "This server stops" })
+	end
 	local one = get_or_new(ours, theirs)
 	if one then return one:send(stanza) end
-	bounce({ ours = ours }, stanza, { type = "wait", condition = "resource-constraint",
+	answers.give(ours, stanza, { type = "wait", condition = "resource-constraint",
 		text = "This server talks with too many others at the moment" })
 end
 
@@ -372,32 +401,85 @@ function M.verify(ours, theirs, stanza, callback)
 	callback("error", "This server talks with too many others at the moment")
 end
 
+-- What a sender reads of a stanza that went down with its stream.
+local function loss(theirs, reason, is_doubtful)
+	local text = "The connection to %s was lost (%s)"
+	if is_doubtful then text = text .. " before this was confirmed: it may or may not have arrived" end
+	return { type = "wait", condition = "remote-server-timeout", text = text:format(theirs, reason),
+		is_doubtful = is_doubtful }
+end
+
+--- A stream has ended that carried stanzas of ours: those that never left go the next way, those that may have arrived
+-- are answered (or, if the session's `resends` says so and they are messages, sent again), in their order.
+function M.returned(session, reason)
+	local texts, n_sent = native.sm_leftovers(session)
+	local again = {} -- link -> texts
+	for i, text in ipairs(texts) do
+		local stanza = xml.parse(text)
+		local _, ours = jid.split(stanza and stanza.attr.from)
+		local _, theirs = jid.split(stanza and stanza.attr.to)
+		local may_go = not is_stopping and (i > n_sent or session.resends and stanza and stanza.name == "message")
+		local one = hosts[ours] and may_go and get_or_new(ours, theirs)
+		if one then
+			again[one] = again[one] or {}
+			table.insert(again[one], text)
+		elseif hosts[ours] then
+			answers.bytes = answers.bytes + answers.cost(text)
+			answers.later(ours, text, loss(theirs, reason, i <= n_sent))
+		end
+	end
+	for one, its in pairs(again) do enqueue_first(one, its) end
+end
+
+--- After M.returned and link:lost: links that waited for the end of that stream begin.
+function M.go_on(session)
+	for _, pair in ipairs(native.s2s_pairs(session)) do
+		local one = get(pair.ours, pair.theirs)
+		if one then native.defer(function () go_on(one) end) end
+	end
+end
+
 --- Ends all links of a host of ours.
-function M.forget_host(ours, text)
+function M.forget_host(ours, text, condition)
 	local of_host = links[ours]
 	links[ours] = nil
 	for _, one in pairs(of_host or {}) do
 		n_links = n_links - 1
-		drop(one, text)
+		drop(one, text, condition or "undefined-condition")
 	end
 end
 
---- What is not up may be tried again at once: the configuration or the certificates have changed, or the admin asks.
-function M.forget_failures(theirs)
+--- The server stops: while they are still there, senders hear what will not be sent any more.
+function M.stop()
+	is_stopping = true
 	for _, of_host in pairs(links) do
-		for domain, one in pairs(of_host) do
-			if not theirs or domain == theirs then
-				one.not_before, one.failures = 0, 0
-				forget_if_idle(one)
-			end
+		for _, one in pairs(of_host) do
+			bounce_queue(one, { type = "wait", condition = "remote-server-timeout", text = "This server stops" })
+		end
+	end
+	answers.give_all()
+end
+
+--- What is not up may be tried again at once: the configuration or the certificates have changed, the admin asks, or
+-- the domain was heard of. theirs: that domain; nil: all.
+function M.forget_failures(theirs)
+	local function forget(one)
+		one.not_before, one.failures = 0, 0
+		forget_if_idle(one)
+	end
+	for _, of_host in pairs(links) do
+		if not theirs then
+			for _, one in pairs(of_host) do forget(one) end
+		elseif of_host[theirs] then
+			forget(of_host[theirs])
 		end
 	end
 end
 
 --- The library, with what mod_s2s has loaded for it.
 return function (parts)
-	policy, targets, certificates, story, limits, race =
-		parts.policy, parts.targets, parts.certificates, parts.story, parts.limits, parts.race
+	policy, targets, certificates, story = parts.policy, parts.targets, parts.certificates, parts.story
+	limits, race, answers = parts.limits, parts.race, parts.answers
 	module:add_timer(SWEEP_SECONDS, sweep)
 	return M
 end

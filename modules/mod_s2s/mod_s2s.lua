@@ -1,6 +1,8 @@
 --- Talking to other servers (RFC 6120, jabber:server): the ports they come in on, the links that carry what our
 -- users send to other domains, and who is believed.
 -- @option s2s_timeout               period, 30 seconds: for another server to prove its domain
+-- @option s2s_close_timeout         period, 5 seconds: for what is under way when a stream is closed, and then again
+--                                   for the other side to close it too
 -- @option s2s_idle_timeout          period, 1 hour: a stream that is not used is closed
 -- @option s2s_stanza_size_limit     bytes, 524288: of a stanza from another server, at least 10000 (RFC 6120 13.12)
 -- @option s2s_secure_auth           boolean, true: every domain needs a certificate that proves it
@@ -32,7 +34,7 @@
 --         stanza/urn:ietf:params:xml:ns:xmpp-sasl:auth, :success and :failure, host-deactivated, server-stopping,
 --         config-reloaded, certificates-reloaded
 -- @fires  s2s-check-certificate, s2s-authenticated, s2sin-established, s2sout-established, s2sin-destroyed,
---         s2sout-destroyed, s2sout-authenticate-legacy
+--         s2sout-destroyed, s2sout-proven, s2sout-authenticate-legacy
 -- @stores s2s_first_use (the certificates seen first)
 -- @spec   spec/e2e/s2s_chat_spec.lua, spec/e2e/s2s_certificates_spec.lua, spec/e2e/s2s_forged_spec.lua,
 --         spec/e2e/s2s_first_use_spec.lua, spec/e2e/s2s_links_spec.lua, spec/e2e/s2s_dns_spec.lua,
@@ -65,7 +67,7 @@ local first_use = module:require "first_use" (policy)
 local limits = module:require "limits"
 local links = module:require "links" {
 	policy = policy, targets = targets, certificates = certificates, story = story, limits = limits,
-	race = module:require "race",
+	race = module:require "race", answers = module:require "answers",
 }
 local hook_external = module:require "external"
 module:require "commands" { links = links, story = story, first_use = first_use }
@@ -95,6 +97,7 @@ setmetatable(sessions, {
 local function set_options()
 	local options = {
 		s2s_timeout = module:get_option_period("s2s_timeout", "30 seconds");
+		s2s_close = module:get_option_period("s2s_close_timeout", "5 seconds");
 		s2s_idle = module:get_option_period("s2s_idle_timeout", "1 hour");
 		s2s_stanza_size = module:get_option_integer("s2s_stanza_size_limit", 512 * 1024, 10000);
 	}
@@ -217,9 +220,17 @@ local function on_authenticated(event)
 	end
 	session.hosts[theirs] = session.hosts[theirs] or {}
 	session.hosts[theirs].authed = true
+	links.forget_failures(theirs) -- it is there again
 	note_incoming(session, "%s was proven by %s", theirs, event.mechanism or "?")
 	session.log("info", "%s was proven by %s", theirs, event.mechanism or "?")
 	if is_first then hosts[ours].events.fire_event("s2sin-established", { session = session }) end
+end
+
+-- What it was to carry goes another way, or back.
+local function give_back(session, reason)
+	links.returned(session, reason)
+	if session.link then session.link:lost(session, reason) end
+	links.go_on(session)
 end
 
 local function on_ended(event)
@@ -228,10 +239,10 @@ local function on_ended(event)
 	if session.direction == "incoming" then
 		if session.from_host then note_incoming(session, "ended: %s", reason) end
 		if prosody.incoming_s2s[session] then s2smanager.ended(session, reason) end
-		return
+		return give_back(session, reason)
 	end
 	s2smanager.ended(session, reason)
-	if session.link then session.link:lost(session, reason) end
+	give_back(session, reason)
 end
 
 local function route(event)
@@ -276,14 +287,17 @@ local function close_all(event)
 	for session in native.sessions() do
 		if is_s2s(session) then table.insert(doomed, session) end
 	end
-	for host in pairs(hosts) do links.forget_host(host, "This server stops") end
+	local reason = event and event.reason or "This server stops"
+	for host in pairs(hosts) do links.forget_host(host, reason, "system-shutdown") end
 	for _, session in ipairs(doomed) do
-		session:close({ condition = "system-shutdown", text = event and event.reason })
+		session:close({ condition = "system-shutdown", text = reason })
 	end
 end
 
 module:hook("s2s-session-ended", on_ended) -- of streams that never had a host
 module:hook("host-deactivated", function (host) links.forget_host(host, "The host is no longer served") end)
+-- Between the two clients leave, and tell so (mod_c2s).
+module:hook("server-stopping", links.stop, -70)
 module:hook("server-stopping", close_all, -90)
 module:hook("config-reloaded", function ()
 	set_options()

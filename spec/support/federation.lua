@@ -324,11 +324,24 @@ end
 --- As far as SASL EXTERNAL leads.
 function peer:logs_in_with_certificate()
 	self:under_tls():opens()
+	return self:proves_itself()
+end
+
+--- The same from the features under TLS on.
+function peer:proves_itself()
 	self:sends_raw(("<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='EXTERNAL'>%s</auth>"):format(
 		sha.base64(self.from)))
 	self:receives "<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>"
 	self:opens()
 	return self
+end
+
+--- As of any client, but in good order: the stream is closed in answer (RFC 6120 4.4).
+function peer:sees_the_end(level)
+	loop.await(function() return self.footer or self.closed end, "the end of the stream" .. self:story(), nil,
+		(level or 1) + 1)
+	if not self.closed then self:queues_raw "</stream:stream>" end
+	client.sees_the_end(self, (level or 1) + 1)
 end
 
 --- All that it sent has been handled: its question about a key that nobody made is answered.
@@ -426,10 +439,12 @@ end
 
 -- ---- a peer that is connected to ----
 
---- Listens; :accepts() gives a peer whose streams are those of a server that was called.
-function federation.listener(domain)
+--- Listens; :accepts() gives a peer whose streams are those of a server that was called. receive_buffer: bytes that the
+-- system takes for a peer that does not read.
+function federation.listener(domain, receive_buffer)
 	local port = Server.free_port()
 	local listening = assert(socket.bind("127.0.0.1", port))
+	if receive_buffer then assert(listening:setoption("recv-buffer-size", receive_buffer)) end
 	listening:settimeout(0)
 	return {
 		port = port, domain = domain,

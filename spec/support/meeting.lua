@@ -35,7 +35,8 @@ local function start_ours(path, ports)
 	}
 end
 
-local function start(path, start_theirs, target)
+--- Starts both. Gives { montague =, capulet =, names = (the name server), ports = }.
+function meeting.start(path, start_theirs, target)
 	local ports = {}
 	for _, name in ipairs { "ours", "our_direct", "theirs", "their_direct" } do ports[name] = Server.free_port() end
 	local here = { ports = ports }
@@ -79,7 +80,7 @@ function meeting.suite(env, name, paths, start_theirs, target)
 		describe(("Users of ours and of %s, connected by %s,"):format(name, path.name), function()
 			local here
 
-			setup(function() here = start(path, start_theirs, target) end)
+			setup(function() here = meeting.start(path, start_theirs, target) end)
 			teardown(function()
 				if not here then return end
 				here.capulet:stop()

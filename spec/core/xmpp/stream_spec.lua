@@ -19,8 +19,10 @@ local client_expected = {
 	-- RFC 6120 4.9.3.12: a stanza before its time ends the stream.
 	message = { "not-authorized", "not-authorized", "ignore", "not-authorized", "not-authorized", "route", "ignore" },
 	presence = { "not-authorized", "not-authorized", "ignore", "not-authorized", "not-authorized", "route", "ignore" },
-	-- Extensions (stream management, client state): a module answers or the stream ends with 4.9.3.24.
+	-- Extensions (client state ...): a module answers or the stream ends with 4.9.3.24.
 	nonza = { "not-authorized", "event", "ignore", "event", "event", "event", "ignore" },
+	-- XEP-0198: a module answers.
+	sm = { "not-authorized", "event", "ignore", "event", "event", "event", "ignore" },
 	-- RFC 6120 4.9.1.1: stream errors are unrecoverable.
 	error = { "give-up", "give-up", "ignore", "give-up", "give-up", "give-up", "ignore" },
 	-- RFC 6120 4.9.3.24
@@ -41,10 +43,13 @@ local incoming_expected = {
 	starttls = { "not-authorized", "event", "ignore", "unsupported", "unsupported", "ignore" },
 	-- RFC 6120 13.7, XEP-0178: once, before anything is proven.
 	sasl = { "not-authorized", "event", "ignore", "event", "unsupported", "ignore" },
-	-- RFC 6120 8.1.2.2: not from who has proven nothing; of which pair of domains, the router looks.
-	iq = { "not-authorized", "not-authorized", "ignore", "not-authorized", "route", "ignore" },
-	message = { "not-authorized", "not-authorized", "ignore", "not-authorized", "route", "ignore" },
-	presence = { "not-authorized", "not-authorized", "ignore", "not-authorized", "route", "ignore" },
+	-- RFC 6120 8.1.2.2: not from who has proven nothing; of which pair of domains, the router looks. 4.4: what comes
+	-- after our closing tag, before theirs, still counts.
+	iq = { "not-authorized", "not-authorized", "ignore", "not-authorized", "route", "route-late" },
+	message = { "not-authorized", "not-authorized", "ignore", "not-authorized", "route", "route-late" },
+	presence = { "not-authorized", "not-authorized", "ignore", "not-authorized", "route", "route-late" },
+	-- XEP-0198 3: agreed on only once a pair is proven; what was handled may be told until the very end.
+	sm = { "not-authorized", "event", "ignore", "event", "count", "count" },
 	-- Extensions: bidirectional streams are asked for before authentication (XEP-0288 2).
 	nonza = { "not-authorized", "event", "ignore", "event", "event", "ignore" },
 	error = { "give-up", "give-up", "ignore", "give-up", "give-up", "ignore" },
@@ -64,10 +69,12 @@ local outgoing_expected = {
 	starttls = { "unsupported", "unsupported", "ignore", "unsupported", "unsupported", "ignore" },
 	-- Answers to our <auth/>; one that nobody waits for ends the stream (the module does not answer).
 	sasl = { "not-authorized", "event", "ignore", "event", "unsupported", "ignore" },
+	-- XEP-0198 3: agreed on only once a pair is proven; what was handled may be told until the very end.
+	sm = { "not-authorized", "event", "ignore", "event", "count", "count" },
 	-- XEP-0288: stanzas may come this way too, if that was agreed on; the router looks.
-	iq = { "not-authorized", "not-authorized", "ignore", "not-authorized", "route", "ignore" },
-	message = { "not-authorized", "not-authorized", "ignore", "not-authorized", "route", "ignore" },
-	presence = { "not-authorized", "not-authorized", "ignore", "not-authorized", "route", "ignore" },
+	iq = { "not-authorized", "not-authorized", "ignore", "not-authorized", "route", "route-late" },
+	message = { "not-authorized", "not-authorized", "ignore", "not-authorized", "route", "route-late" },
+	presence = { "not-authorized", "not-authorized", "ignore", "not-authorized", "route", "route-late" },
 	nonza = { "not-authorized", "event", "ignore", "event", "event", "ignore" },
 	error = { "give-up", "give-up", "ignore", "give-up", "give-up", "ignore" },
 	stranger = { "unsupported", "unsupported", "ignore", "unsupported", "unsupported", "ignore" },

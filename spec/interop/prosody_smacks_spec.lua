@@ -1,0 +1,78 @@
+-- Stream management between our server and Debian's Prosody, whose mod_smacks does it on streams between servers too.
+
+local loop = require "spec.support.loop"
+local meeting = require "spec.support.meeting"
+local prosody = require "spec.support.prosody"
+
+local function count(text, what) return select(2, text:gsub(what:gsub("%p", "%%%0"), "")) end
+
+for _, path in ipairs {
+	{ name = "one stream for each direction", modules = { "smacks" }, their_modules = { "smacks" } },
+	{ name = "one stream for both directions", modules = { "smacks", "s2s_bidi" },
+		their_modules = { "smacks", "s2s_bidi" } },
+} do
+	describe(("With stream management between us and Prosody, and %s,"):format(path.name), function()
+		if not prosody.is_here then
+			pending "need Debian's prosody"
+			return
+		end
+
+		local here, montague, capulet, romeo, juliet
+
+		setup(function()
+			here = meeting.start(path, prosody.start)
+			montague, capulet = here.montague, here.capulet
+			romeo, juliet = montague:person "romeo", capulet:person "juliet"
+		end)
+		teardown(function()
+			if not here then return end
+			capulet:stop()
+			montague:stop()
+			here.names:close()
+		end)
+
+		local function talk(n, from, to)
+			for i = 1, n do
+				from:sends(("<message to='%s' type='chat' id='m%d'><body>%d</body></message>"):format(to.jid, i, i))
+			end
+			for i = 1, n do to:awaits(("<message from='%s' id='m%d'/>"):format(from.jid, i)) end
+		end
+
+		local function on_the_way() return montague:ctl("s2s", "show") end
+
+		it("a thousand messages each way arrive, and both sides confirm them", function()
+			talk(1000, romeo, juliet)
+			talk(1000, juliet, romeo)
+			montague:awaits(function()
+				local shown = on_the_way()
+				return shown:find "montague.*| 0%s*\n" and not shown:find("not acknowledged", 1, true)
+			end, "Prosody to acknowledge all")
+			assert.is_true(count(montague:log(), "Stream management is on") + count(montague:log(),
+				"Stream management is asked for") >= 1)
+		end)
+
+		it("what it takes along when it is killed comes back, unless it arrived", function()
+			local n, fate = 200, {}
+			for i = 1, n do
+				romeo:sends(("<message to='%s' type='chat' id='k%d'><body>%d</body></message>"):format(juliet.jid, i, i))
+				if i == n // 2 then
+					fate[juliet:awaits("<message id='k1'/>").attr.id] = true
+					capulet:signal(9)
+				end
+			end
+			loop.await(function()
+				for _, side in ipairs { juliet, romeo } do
+					for _, stanza in ipairs(side.inbox) do fate[stanza.attr.id or ""] = true end
+				end
+				for i = 1, n do
+					if not fate["k" .. i] then return false end
+				end
+				return true
+			end, "each message to arrive or come back")
+			capulet:kill9()
+			capulet:run()
+			capulet:await_ready()
+			capulet:client { user = "juliet" }:logs_in():leaves() -- up to its main loop, where it can be told to end
+		end)
+	end)
+end
