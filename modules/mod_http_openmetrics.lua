@@ -3,7 +3,8 @@
 -- whatever modules measure.
 -- @option openmetrics_allow_ips   set, {"127.0.0.1", "::1"}: addresses and networks that may ask
 -- @option openmetrics_allow_cidr  network: one more
--- @hooks  store-opened, storage-write-failed, stats-update        @fires none        @stores none
+-- @hooks  authentication-success, authentication-failure, store-opened, storage-write-failed, stats-update
+-- @fires none        @stores none
 -- @spec   spec/e2e/web_metrics_spec.lua, spec/interop/prometheus_spec.lua
 --
 -- How long each hook and each store takes is measured only while this module is loaded. No figure names a user, and
@@ -25,6 +26,7 @@ local may_ask = allow.new(module, "openmetrics_allow_ips",
 	module:get_option_string("openmetrics_allow_cidr"))
 
 figures.start(registry)
+figures.time_calls(true)
 module:hook("stats-update", figures.update)
 
 -- Stores
@@ -71,7 +73,12 @@ end
 
 for store, name in storagemanager.stores() do watch(store, name) end
 
+local logins = registry:family("counter", "couplet_logins", "", "Attempts of clients to log in, by their end.",
+	{ "result" })
+
 function module.add_host(host_module)
+	host_module:hook("authentication-success", function () logins:with_labels("success"):add(1) end, 1000)
+	host_module:hook("authentication-failure", function () logins:with_labels("failure"):add(1) end, 1000)
 	host_module:hook("store-opened", function (event)
 		watch(event.store, event.store_name)
 	end, -1000)
@@ -99,5 +106,5 @@ module:provides("http", {
 
 function module.unload()
 	unwatch_all()
-	figures.stop()
+	figures.time_calls(false)
 end

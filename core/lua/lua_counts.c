@@ -59,13 +59,26 @@ static void l_push_histogram(lua_State *L, const struct histogram *histogram)
 	lua_setfield(L, -2, "sum");
 }
 
+static const char *const ways[] = { [SERVER_IN] = "in", [SERVER_OUT] = "out" };
+static const char *const links[] = { [SERVER_C2S] = "c2s", [SERVER_S2S] = "s2s", [SERVER_COMPONENT] = "component" };
+
+/* { in = { c2s = n, ... }, out = ... } */
+static void l_push_streams(lua_State *L, const struct server *server)
+{
+	lua_newtable(L);
+	for (int way = 0; way < SERVER_WAYS; way++) {
+		lua_newtable(L);
+		for (int link = 0; link < SERVER_LINKS; link++) {
+			lua_pushinteger(L, (lua_Integer)server->streams[way][link]);
+			lua_setfield(L, -2, links[link]);
+		}
+		lua_setfield(L, -2, ways[way]);
+	}
+}
+
 /* { in = { c2s = { message = n, ... }, ... }, out = ... } */
 static void l_push_stanzas(lua_State *L, const struct server *server)
 {
-	static const char *const ways[] = { [SERVER_IN] = "in", [SERVER_OUT] = "out" };
-	static const char *const links[] = {
-		[SERVER_C2S] = "c2s", [SERVER_S2S] = "s2s", [SERVER_COMPONENT] = "component"
-	};
 	static const char *const kinds[] = {
 		[SERVER_MESSAGE] = "message", [SERVER_PRESENCE] = "presence", [SERVER_IQ] = "iq", [SERVER_OTHER] = "other"
 	};
@@ -118,9 +131,9 @@ static size_t count_list(const struct list *list)
 	return n;
 }
 
-/* native.figures() -> { stanzas =, sessions = { type -> n }, turns = histogram, commits = histogram, calls = { name ->
- * histogram }, accepted =, refused =, handshakes =, bytes_in =, bytes_out =, connections =, queued_bytes =, parked =,
- * awake_parsers =, heap_bytes =, lua_bytes =, live_stanzas = }. Walks over all sessions and connections. */
+/* native.figures() -> { streams =, stanzas =, sessions = { type -> n }, turns = histogram, commits = histogram, calls =
+ * { name -> histogram }, accepted =, refused =, handshakes =, bytes_in =, bytes_out =, connections =, queued_bytes =,
+ * parked =, awake_parsers =, heap_bytes =, lua_bytes =, live_stanzas = }. Walks over all sessions and connections. */
 static int l_figures(lua_State *L)
 {
 	struct lua_core *core = lua_core_of(L);
@@ -136,6 +149,8 @@ static int l_figures(lua_State *L)
 	};
 	lua_newtable(L);
 	l_set_counts(L, counts, sizeof(counts) / sizeof(counts[0]));
+	l_push_streams(L, server);
+	lua_setfield(L, -2, "streams");
 	l_push_stanzas(L, server);
 	lua_setfield(L, -2, "stanzas");
 	l_push_sessions(L, server);

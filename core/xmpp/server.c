@@ -85,21 +85,33 @@ void server_done(struct server *server)
 	server->slots = NULL;
 }
 
+static int link_of(const struct session *session)
+{
+	if (session_is_s2s(session))
+		return SERVER_S2S;
+	if (session->type == SESSION_COMPONENT || session->type == SESSION_COMPONENT_UNAUTHED)
+		return SERVER_COMPONENT;
+	return SERVER_C2S;
+}
+
+void server_count_stream(struct session *session)
+{
+	bool is_out = session->type == SESSION_S2SOUT_UNAUTHED;
+	if (session->type != SESSION_HOST)
+		session->server->streams[is_out ? SERVER_OUT : SERVER_IN][link_of(session)]++;
+}
+
 void server_count(struct session *session, const struct stanza *stanza, int way)
 {
 	struct slice name = el_name(stanza, stanza_root(stanza));
-	int link = SERVER_C2S, kind = SERVER_OTHER;
-	if (session_is_s2s(session))
-		link = SERVER_S2S;
-	else if (session->type == SESSION_COMPONENT || session->type == SESSION_COMPONENT_UNAUTHED)
-		link = SERVER_COMPONENT;
+	int kind = SERVER_OTHER;
 	if (slice_is(name, "message"))
 		kind = SERVER_MESSAGE;
 	else if (slice_is(name, "presence"))
 		kind = SERVER_PRESENCE;
 	else if (slice_is(name, "iq"))
 		kind = SERVER_IQ;
-	session->server->stanzas[way][link][kind]++;
+	session->server->stanzas[way][link_of(session)][kind]++;
 }
 
 struct host *server_host(const struct server *server, struct slice name) { return hash_get(&server->hosts, name); }

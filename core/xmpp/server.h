@@ -98,6 +98,7 @@ struct server {
 	struct server_ops ops;
 	struct server_options options;
 	void *lua;               /* core/lua's own */
+	uint64_t streams[SERVER_WAYS][SERVER_LINKS]; /* that began, whoever opened them */
 	uint64_t stanzas[SERVER_WAYS][SERVER_LINKS][SERVER_KINDS]; /* that passed; see server_count */
 };
 
@@ -106,6 +107,8 @@ void server_init(struct server *server, struct loop *loop);
 /* Closes what is left, frees what it holds. */
 void server_done(struct server *server);
 
+/* A session has begun. */
+void server_count_stream(struct session *session);
 /* For transports: an element comes in or goes out (`way`) on the session's line. */
 void server_count(struct session *session, const struct stanza *stanza, int way);
 

@@ -24,6 +24,7 @@ struct session *session_new(struct server *server, enum session_type type)
 	list_init(&session->link);
 	list_init(&session->user_link);
 	server_add_session(server, session);
+	server_count_stream(session);
 	live++;
 	return session;
 }

@@ -1,5 +1,6 @@
 --- The server's own figures, as metrics: what the core has counted (couplet.native.figures) and what the system says of
--- the process. start(registry) makes their families and begins to time calls; update() brings all up to date.
+-- the process. start(registry) makes their families; update() brings them up to date; time_calls(on) begins
+-- or ends what costs something.
 --
 -- Always true: nothing here runs until somebody looks; labels take their values from the code, never from peers.
 
@@ -21,6 +22,7 @@ local decades  -- of these, the indices of every power of ten: there are many ca
 local list = {
 	stanzas = { "counter", "", "Stanzas and other elements of streams that came in or went out.",
 		{ "direction", "link", "kind" } },
+	streams = { "counter", "", "Streams that began, in: opened by the other side.", { "direction", "link" } },
 	sessions = { "gauge", "", "Sessions, by what they have shown to be.", { "type" } },
 	turns = { "histogram", "seconds", "How long a turn of the loop took, from the first input to the last output.",
 		name = "turn" },
@@ -72,7 +74,6 @@ local function read_resident_bytes()
 end
 
 function _M.start(registry)
-	native.time_calls(true)
 	if families then
 		return
 	end
@@ -90,10 +91,8 @@ function _M.start(registry)
 		:with_labels(prosody.version):set(1)
 end
 
---- Nobody looks any more.
-function _M.stop()
-	native.time_calls(false)
-end
+--- How long calls into Lua take is only counted between true and false.
+_M.time_calls = native.time_calls
 
 function _M.update()
 	local figures = native.figures()
@@ -103,6 +102,11 @@ function _M.update()
 			family:with_labels():set(figures[key], figures[key].sum)
 		elseif not facts[4] then
 			family:with_labels():set(figures[key])
+		end
+	end
+	for direction, links in pairs(figures.streams) do
+		for link, n in pairs(links) do
+			families.streams:with_labels(direction, link):set(n)
 		end
 	end
 	for direction, links in pairs(figures.stanzas) do

@@ -63,6 +63,26 @@ local function events(self, host, wanted)
 	return true, ("%d event%s"):format(#names, #names == 1 and "" or "s")
 end
 
+-- "name{label="value",...} 5" for each figure; of histograms only how many and their sum.
+local function show_stats(self, pattern)
+	local figures = require "prosody.core.figures"
+	local statsmanager = require "prosody.core.statsmanager"
+	local registry = statsmanager.get_metric_registry()
+	figures.start(registry)
+	figures.update()
+	statsmanager.collect()
+	local text = require "prosody.util.openmetrics".render(registry:get_metric_families(), "prometheus")
+	local count = 0
+	for line in text:gmatch "[^\n]+" do
+		local name = line:match "^[%w_:]+"
+		if name and not name:find "_bucket$" and line:find(pattern or "", 1, true) then
+			count = count + 1
+			self.session.print(line)
+		end
+	end
+	return true, ("%d figure%s"):format(count, count == 1 and "" or "s")
+end
+
 local function add(section, section_desc, name, desc, args, handler)
 	module:add_item("shell-command", { section = section, section_desc = section_desc, name = name, desc = desc,
 		args = args, handler = handler })
@@ -78,5 +98,7 @@ add("server", nil, "shutdown", "Ends it",
 add("config", "The configuration", "reload", "Loads it again", {}, reload)
 add("config", nil, "get", "Shows an option: config get [HOST] OPTION",
 	{ { name = "host", type = "string", required = true }, { name = "option", type = "string" } }, get)
+add("stats", "Figures of the server", "show", "Shows those whose name has this text: stats show [TEXT]",
+	{ { name = "text", type = "string" } }, show_stats)
 add("debug", "For those who look inside", "events", "Lists the events that somebody hooks, with the number of hooks",
 	{ { name = "host", type = "string" }, { name = "event", type = "string" } }, events)

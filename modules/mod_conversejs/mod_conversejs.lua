@@ -59,7 +59,7 @@ local function settings()
 	local base = module:http_url("conversejs", "/conversejs"):gsub("/*$", "/")
 	local is_anonymous = loaded "auth_anonymous"
 	local all = {
-		assets_path = base .. "dist/",
+		assets_path = base:match "^%a+://[^/]*(/.*)$" .. "dist/",
 		websocket_url = module:http_url("websocket", "/xmpp-websocket"):gsub("^http", "ws"),
 		bosh_service_url = module:http_url("bosh", "/http-bind"),
 		discover_connection_methods = false, -- they are these
@@ -145,6 +145,6 @@ module:provides("http", {
 		["GET /page.js"] = serve("text/javascript; charset=utf-8", setting);
 		["GET /page.css"] = serve("text/css; charset=utf-8", style);
 		["GET /manifest.json"] = serve("application/manifest+json", manifest);
-		["GET /dist/*"] = files.serve { path = resources, directory_index = false };
+		["GET /dist/*"] = files.serve { path = resources, directory_index = false, precompressed = true };
 	};
 })

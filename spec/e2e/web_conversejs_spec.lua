@@ -10,7 +10,8 @@ describe("Chat in a browser", function()
 	setup(function()
 		local pipe <close> = io.popen "mktemp -d /tmp/couplet-web.XXXXXX"
 		folder = pipe:read "l"
-		assert(os.execute(("printf 'script' >'%s/converse.min.js'; mkdir '%s/empty'"):format(folder, folder)))
+		assert(os.execute(([[cd '%s' && mkdir empty && printf script >converse.min.js &&
+			printf 'a { }' >converse.min.css && gzip -k converse.min.css]]):format(folder)))
 		server = Server.start {
 			with_http = true, more_modules = { "conversejs" }, config = ("conversejs_resources = %q"):format(folder),
 			hosts = {
@@ -48,11 +49,26 @@ describe("Chat in a browser", function()
 		assert.equal(400, http.get(server, "/conversejs/dist/../../secret").status)
 	end)
 
+	it("sends what is compressed already to browsers that take it so (RFC 9110 12.5.3)", function()
+		local path = "/conversejs/dist/converse.min.css"
+		local plain = http.get(server, path)
+		assert.same({ 200, "a { }", "Accept-Encoding" }, { plain.status, plain.body, plain.headers.vary })
+		assert.is_nil(plain.headers["content-encoding"])
+		local packed = http.get(server, path, { ["Accept-Encoding"] = "br, gzip;q=0.5" })
+		assert.same({ "gzip", "text/css; charset=utf-8", "Accept-Encoding" }, { packed.headers["content-encoding"],
+			packed.headers["content-type"], packed.headers.vary })
+		assert.equal("\31\139", packed.body:sub(1, 2))
+		assert.not_equal(plain.headers.etag, packed.headers.etag)
+		assert.equal("a { }", http.get(server, path, { ["Accept-Encoding"] = "gzip;q=0, *" }).body)
+		assert.equal(304, http.get(server, path,
+			{ ["Accept-Encoding"] = "gzip", ["If-None-Match"] = packed.headers.etag }).status)
+	end)
+
 	it("tells Converse where the host is, over TLS and from the outside's point of view", function()
 		local here = settings "montague.example"
 		assert.same({
 			"wss://chat.montague.example/web/xmpp-websocket", "https://chat.montague.example/web/http-bind",
-			"https://chat.montague.example/web/conversejs/dist/", "montague.example", "login", false,
+			"/web/conversejs/dist/", "montague.example", "login", false,
 		}, { here.websocket_url, here.bosh_service_url, here.assets_path, here.locked_domain, here.authentication,
 			here.allow_registration })
 	end)

@@ -22,6 +22,22 @@ describe("The figures of a server", function()
 		return found
 	end
 
+	it("tell of streams and logins", function()
+		local before = figures()
+		server:person "romeo"
+		server:register "nurse"
+		local nurse = server:client { user = "nurse", password = "wrong" }
+		assert.has_error(function() nurse:logs_in() end)
+		local after = figures()
+		local streams = 'couplet_streams_total{direction="in",link="c2s"}'
+		assert.equal(before[streams] + 2, after[streams])
+		for result, more in pairs { success = 1, failure = 1 } do
+			local name = ('couplet_logins_total{result="%s"}'):format(result)
+			assert.equal((before[name] or 0) + more, after[name])
+		end
+		server:forget_clients()
+	end)
+
 	it("tell of stanzas by direction and kind", function()
 		local romeo, juliet = server:person "romeo", server:person "juliet"
 		local before = figures()
@@ -76,6 +92,13 @@ describe("The figures of a server", function()
 		for i = 2, 40 do ask(i) end
 		assert.equal(before, count())
 		server:forget_clients()
+	end)
+
+	it("are shown in the shell, too", function()
+		local said, code = server:ctl("shell", "stats", "show", "couplet_turn")
+		assert.equal(0, code)
+		assert.truthy(said:find "couplet_turn_seconds_count %d+" and said:find "2 figures", said)
+		assert.falsy(said:find "bucket" or said:find "couplet_heap")
 	end)
 
 	it("come as OpenMetrics to those who ask for it, and only to those who may know", function()

@@ -204,9 +204,37 @@ local function send_index(event, root, path, index_files, types)
 	return 403
 end
 
+-- RFC 9110 12.5.3: is gzip among the codings the client takes?
+local function takes_gzip(accept)
+	for coding, parameters in s_gmatch(s_lower(accept or ""), "([^%s,;]+)([^,]*)") do
+		if coding == "gzip" or coding == "x-gzip" then
+			local quality = s_match(parameters, "q%s*=%s*([%d.]+)")
+			return not quality or tonumber(quality) ~= 0
+		end
+	end
+	return false
+end
+
+-- "x.js.gz" in the place of "x.js", for those who take it so (RFC 9110 8.4). The type is that of what is inside.
+local function open_precompressed(event, root, path)
+	local request, response = event.request, event.response
+	response.headers.vary = "Accept-Encoding"
+	if not takes_gzip(request.headers.accept_encoding) then
+		return nil
+	end
+	local file, facts = wire.open(root, path .. ".gz")
+	if file and facts.kind == "file" then
+		response.headers.content_encoding = "gzip"
+		return file, facts
+	elseif file then
+		file:close()
+	end
+	return nil
+end
+
 --- A handler for files below options.path (or options itself, a path). options: index_files (those of a directory, none
--- when directory_index is false), mime_map (extension -> type). Without a wildcard in its route it serves options.path
--- itself.
+-- when directory_index is false), mime_map (extension -> type), precompressed (true: NAME.gz beside NAME is sent to
+-- those who take it). Without a wildcard in its route it serves options.path itself.
 function _M.serve(options)
 	if type(options) ~= "table" then
 		options = { path = options }
@@ -227,7 +255,12 @@ function _M.serve(options)
 			if #path > 4096 then
 				return 414
 			end
-			file, facts = wire.open(root, path)
+			if options.precompressed then
+				file, facts = open_precompressed(event, root, path)
+			end
+			if not file then
+				file, facts = wire.open(root, path)
+			end
 		end
 		if not file then
 			return failure(root .. "/" .. path, facts)
