@@ -186,9 +186,10 @@ lint-configured:
 	@CC="$(CC)" tools/lint
 .PHONY: lint-configured
 
-## format the C sources with clang-format
+## format the lines of C that you changed since the last commit (the rest is laid out by hand in places)
 format:
-	@clang-format -i core/*/*.[ch] spec/support/*.c
+	@tools/need format
+	@git clang-format --force HEAD -- core spec/support spec/bench
 
 ## lines of core that specs and scenarios reach, per file
 cover: build/cover/couplet $(cover_parts)
@@ -217,6 +218,11 @@ install: all
 	for so in $(SHARED_OBJECTS); do install -m 0644 build/lib/couplet/$$so.so $(DESTDIR)$(PREFIX)/lib/couplet/; done
 	sed -e 's|@PREFIX@|$(PREFIX)|g' -e 's|@SYSCONFDIR@|$(SYSCONFDIR)|g' tools/couplet.service \
 		>$(DESTDIR)$(PREFIX)/lib/systemd/system/couplet.service
+	install -d $(DESTDIR)$(PREFIX)/lib/sysusers.d $(DESTDIR)$(PREFIX)/share/doc
+	echo 'u couplet - "Couplet, an XMPP server" $(LOCALSTATEDIR)/lib/couplet' \
+		>$(DESTDIR)$(PREFIX)/lib/sysusers.d/couplet.conf
+	rm -rf $(DESTDIR)$(PREFIX)/share/doc/couplet
+	cp -R docs $(DESTDIR)$(PREFIX)/share/doc/couplet
 	sed -e 's|@SYSCONFDIR@|$(SYSCONFDIR)|g' -e 's|@LOCALSTATEDIR@|$(LOCALSTATEDIR)|g' tools/couplet.cfg.lua \
 		>$(DESTDIR)$(SYSCONFDIR)/couplet/couplet.cfg.lua.example
 	[ -e $(DESTDIR)$(SYSCONFDIR)/couplet/couplet.cfg.lua ] || \

@@ -1,7 +1,7 @@
 --- Builds docs/modules/ from the headers of modules, and checks that they are complete.
 --
---   lua5.4 tools/docs.lua FOLDER     writes FOLDER/mod_x.md and FOLDER/index.md
---   lua5.4 tools/docs.lua --check    writes nothing
+--   lua5.4 tools/docs.lua FOLDER            writes FOLDER/mod_x.md and FOLDER/index.md
+--   lua5.4 tools/docs.lua --check FOLDER    writes nothing, but says which of them are not what would be written
 --
 -- A header is the comment a module's file begins with (HOUSE section 8):
 --   --- Title (XEP-0000): one sentence.
@@ -149,9 +149,31 @@ local function write(path, text)
 	assert(file:write(text))
 end
 
-local target = arg[1]
-if not target then
-	io.stderr:write "usage: lua5.4 tools/docs.lua FOLDER | --check\n"
+--- What belongs into the folder: name of file -> text.
+local function pages_of(modules)
+	local pages = {}
+	local index = { "# Modules", "", "Written by `make docs` from the headers of the modules; edit those.", "" }
+	for _, module in ipairs(modules) do
+		pages[module.name .. ".md"] = page(module)
+		index[#index + 1] = ("- [%s](%s.md): %s"):format(module.name, module.name, module.header.title)
+	end
+	pages["index.md"] = table.concat(index, "\n") .. "\n"
+	return pages
+end
+
+--- Pages of modules that are gone: names of files.
+local function strangers(folder, pages)
+	local found = {}
+	for name in lfs.dir(folder) do
+		if name:find "%.md$" and not pages[name] then found[#found + 1] = name end
+	end
+	return found
+end
+
+local is_check = arg[1] == "--check"
+local target = is_check and arg[2] or arg[1]
+if not target or target == "--check" then
+	io.stderr:write "usage: lua5.4 tools/docs.lua [--check] FOLDER\n"
 	os.exit(2)
 end
 
@@ -161,14 +183,19 @@ if lfs.attributes "plugins" then
 end
 for _, module in ipairs(modules) do check(module) end
 
-if target ~= "--check" then
-	lfs.mkdir(target)
-	local index = { "# Modules", "", "Written by `make docs` from the headers of the modules; edit those.", "" }
-	for _, module in ipairs(modules) do
-		write(("%s/%s.md"):format(target, module.name), page(module))
-		index[#index + 1] = ("- [%s](%s.md): %s"):format(module.name, module.name, module.header.title)
+lfs.mkdir(target)
+local pages = pages_of(modules)
+for name, text in pairs(pages) do
+	local path = target .. "/" .. name
+	if not is_check then
+		write(path, text)
+	elseif not lfs.attributes(path) or read(path) ~= text then
+		problem(path, "is not what the module's header says; run make docs")
 	end
-	write(target .. "/index.md", table.concat(index, "\n") .. "\n")
+end
+for _, name in ipairs(strangers(target, pages)) do
+	local path = target .. "/" .. name
+	if is_check then problem(path, "is about a module that is not there; run make docs") else os.remove(path) end
 end
 
 table.sort(problems)
