@@ -95,6 +95,24 @@ function hears(page, text) {
 	return page.waitForSelector(`converse-chat .chat-msg__text:has-text("${text}")`);
 }
 
+// A picture, which the other one sees at once, and a letter, which the other one opens.
+async function shareFiles(romeo, juliet) {
+	const picture = readFileSync(resolve("build/conversejs/images/logo/conversejs-filled-192.png"));
+	await romeo.setInputFiles("converse-chat .fileupload", { name: "sun.png", mimeType: "image/png", buffer: picture });
+	const image = await juliet.waitForSelector("converse-chat .chat-msg__media img, converse-chat img.chat-image");
+	await juliet.waitForFunction((img) => img.complete && img.naturalWidth === 192, image);
+
+	const letter = "Parting is such sweet sorrow,\nthat I shall say good night till it be morrow.\n";
+	await juliet.setInputFiles("converse-chat .fileupload",
+		{ name: "letter.txt", mimeType: "text/plain", buffer: Buffer.from(letter) });
+	const [read] = await Promise.all([
+		romeo.context().waitForEvent("page"), romeo.click("converse-chat .chat-msg a[href$='letter.txt']"),
+	]);
+	await read.waitForLoadState();
+	check(await read.evaluate(() => document.body.innerText) === letter, "the letter arrived as something else");
+	await read.close();
+}
+
 async function chat() {
 	const romeo = await open(desktop), juliet = await open(phone, { colorScheme: "dark" });
 	const used = [await logIn(romeo, "romeo"), await logIn(juliet, "juliet")];
@@ -108,6 +126,7 @@ async function chat() {
 	await hears(juliet, "what light through yonder window");
 	await says(juliet, "O Romeo, Romeo! <b>wherefore</b> art thou Romeo? \u{1f339}");
 	await hears(romeo, "<b>wherefore</b> art thou");
+	await shareFiles(romeo, juliet);
 	for (const page of [romeo, juliet]) await page.waitForSelector(".toast", { state: "detached" });
 	await shot(romeo, `${scenario}-desktop`);
 	await shot(juliet, `${scenario}-phone`);

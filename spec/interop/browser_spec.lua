@@ -17,7 +17,8 @@ describe("In a browser", function()
 
 	local function play(scenario, options)
 		server = Server.start {
-			with_http = true, more_modules = { "conversejs", "http_landing", "register_ibr", "server_contact_info" },
+			with_http = true, more_modules = { "conversejs", "http_landing", "register_ibr", "server_contact_info",
+				"http_file_share" },
 			config = 'contact_info = { support = "xmpp:help@localhost", abuse = "mailto:abuse@localhost" }\n' .. (options or ""),
 		}
 		for _, user in ipairs { "romeo", "juliet" } do server:register(user, "secret") end
@@ -27,9 +28,9 @@ describe("In a browser", function()
 		assert(said:find "%f[^\n\0]PASS\n", said .. server:tail())
 	end
 
-	it("two people chat with Converse.js over WebSocket, at a desk and on a phone", function() play "websocket" end)
+	it("two people chat and share files with Converse.js over WebSocket, at a desk and on a phone", function() play "websocket" end)
 
-	it("two people chat with Converse.js over BOSH", function()
+	it("two people chat and share files with Converse.js over BOSH", function()
 		play("bosh", "conversejs_options = { websocket_url = false }; bosh_max_inactivity = 5")
 	end)
 
