@@ -1,5 +1,5 @@
---- Other servers prove their domain to us by DANE (RFC 7712 4.2): the certificate they come with is the one that TLSA
--- records name for the servers of their domain.
+--- Other servers prove their domain to us by DANE (RFC 7712): the certificate they come with is the one that TLSA
+-- records name for the servers of their domain, or a trusted one that names such a server.
 -- @hooks  s2s-stream-opened, stanza/jabber:server:dialback:result, s2s-check-certificate
 -- @fires  none        @stores none
 -- @spec   spec/e2e/s2s_dane_spec.lua
@@ -56,11 +56,11 @@ local function places_of(domain)
 	return places
 end
 
--- The TLSA records of a domain's servers: a list of { answer =, host = }. Waits.
+-- The TLSA records of a domain's servers: a list of { answer =, host = }; and in hosts, which servers these are. Waits.
 local function find_records(domain)
 	local name = policy.dns_name(domain)
 	local places = name and places_of(name) or {}
-	local list = {}
+	local list = { hosts = places }
 	for place, answer in pairs(look_up(places, "TLSA")) do
 		if answer[1] then table.insert(list, { answer = answer, host = places[place] }) end
 	end
@@ -77,7 +77,7 @@ local function prepare(session, domain)
 	session.dane_in, session.dane_in_n = known, session.dane_in_n or 0
 	if known[domain] or session.dane_in_n >= MAX_DOMAINS or certificates.prove(session, domain) then return end
 	session.dane_in_n = session.dane_in_n + 1
-	known[domain] = {}
+	known[domain] = { hosts = {} }
 	known[domain] = find_records(domain)
 	if session.destroyed then return end
 	session.log("debug", "%d servers of %s have TLSA records", #known[domain], domain)
@@ -104,3 +104,8 @@ module:hook("s2s-check-certificate", function (event)
 		end
 	end
 end, 10)
+
+module:hook("s2s-check-certificate", function (event)
+	local records = event.session.dane_in and event.session.dane_in[event.host]
+	for _, host in pairs(records and records.hosts or {}) do dane.accept_delegate(event, host) end
+end, -5)

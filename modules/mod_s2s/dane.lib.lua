@@ -1,4 +1,5 @@
---- DANE (RFC 6698, RFC 7671): certificates proven by TLSA records in the DNS instead of, or besides, authorities.
+--- DANE (RFC 6698, RFC 7671): certificates proven by TLSA records in the DNS instead of, or besides, authorities. And
+-- what validated SRV records are good for by themselves: the certificate may name the server instead of the domain.
 --
 -- Always true: records are used only if they, and all that led to them, were validated (RFC 7673 3.1); the resolvers
 -- see to it. Where there are records of a kind we know, a certificate that they do not fit is refused, whoever signed
@@ -8,11 +9,15 @@ local verify_identity = require "prosody.util.x509".verify_identity
 
 local dane = {}
 
--- A chain whose root the DNS names may be anybody's: one of the names that were asked for must be in it (RFC 7673 4.1).
-local function has_name(cert, domain, host)
-	if verify_identity(domain, "xmpp-server", cert) then return true end
+-- Is the certificate for that server?
+local function names_host(cert, host)
 	local name = host and host:gsub("%.$", "")
 	return name and verify_identity(name, "xmpp-server", cert)
+end
+
+-- A chain whose root the DNS names may be anybody's: one of the names that were asked for must be in it (RFC 7673 4.1).
+local function has_name(cert, domain, host)
+	return verify_identity(domain, "xmpp-server", cert) or names_host(cert, host)
 end
 
 --- Is the peer's certificate what the records say? answer: of net.dns, with TLSA records; host: where they were found.
@@ -29,6 +34,27 @@ function dane.judge(session, domain, cert, answer, host)
 		return false, ("the certificate fits the TLSA records of %s, but is not for %s"):format(host, domain)
 	end
 	return true, ("the certificate is the one that the TLSA records of %s name (DANE)"):format(host)
+end
+
+--- For s2s-check-certificate, after those that look at authorities: a trusted certificate that names a server to which
+-- validated SRV records send whoever looks for the domain is good for it (RFC 7673 4.1, "SRV is secure").
+function dane.accept_delegate(event, host)
+	local session = event.session
+	if session.cert_chain_status ~= "valid" or session.cert_identity_status == "valid"
+		or not names_host(event.cert, host) then
+		return
+	end
+	session.cert_identity_status, session.cert_problem = "valid", nil
+	session.cert_proof = ("the certificate is valid for %s, to which validated records send those who look for %s")
+		:format(host, event.host)
+end
+
+--- The same, of a stream that we opened.
+function dane.accept_outgoing_delegate(event)
+	local target = event.session.target
+	if target and target.is_secure and event.host == event.session.to_host then
+		dane.accept_delegate(event, target.name)
+	end
 end
 
 --- For s2s-check-certificate: of a stream that we opened.

@@ -273,6 +273,7 @@ function module.add_host(module) -- luacheck: ignore 431
 	module:hook_tag(xmlns_tls, "failure", on_tls_failure)
 	module:hook("s2s-stream-features", function (event) limits.tell(event.features) end, -100)
 	module:hook("s2s-check-certificate", dane.check_outgoing, 10)
+	module:hook("s2s-check-certificate", dane.accept_outgoing_delegate, -5)
 	module:hook("s2s-authenticated", check_policy, 100)
 	module:hook("s2s-authenticated", on_authenticated)
 	module:hook("s2s-session-ended", on_ended)

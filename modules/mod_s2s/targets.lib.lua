@@ -108,10 +108,10 @@ function targets.new(domain, note)
 	return setmetatable({ list = resolvers_for(domain, note), at = 1, left = MAX_TARGETS }, mt)
 end
 
---- Later calls cb { address =, port =, direct_tls =, name =, from =, priority =, tlsa = } or cb(nil, why there are no
--- more, whether only because a name server did not answer). priority: two targets with the same are of equal rank.
--- tlsa: an answer with the TLSA records of name and port (RFC 6698), if there are some, validated like all that led to
--- them.
+--- Later calls cb { address =, port =, direct_tls =, name =, from =, priority =, tlsa =, is_secure = } or cb(nil, why
+-- there are no more, whether only because a name server did not answer). priority: two targets with the same are of
+-- equal rank. With use_dane: is_secure, all that led here was validated; tlsa, an answer with the TLSA records of name
+-- and port (RFC 6698), if there are some, validated too.
 function methods:next(cb)
 	local current = self.list[self.at]
 	if not current or self.left == 0 or self.is_cancelled then
@@ -133,7 +133,7 @@ function methods:next(cb)
 		local direct_tls = current.direct_tls
 		if direct_tls == nil then direct_tls = extra and extra.direct_tls or false end
 		cb { address = ip, port = port, direct_tls = direct_tls, name = extra and extra.target, from = current.from,
-			priority = extra and extra.priority, tlsa = extra and extra.tlsa }
+			priority = extra and extra.priority, tlsa = extra and extra.tlsa, is_secure = use_dane and extra and extra.secure }
 	end)
 end
 

@@ -21,6 +21,7 @@ local good = {
 	pkix_ee = { "dane", { tlsa("dane", "1 1 1") }, "is named and trusted (1 1 1)" },
 	pkix_ta = { "dane", { "0 0 1 " .. "@ca@" }, "is signed by an authority that is named and trusted (0 0 1)" },
 	unusable = { "dane", { "9 1 1 00ff", "3 1 1 00ff" }, "is trusted, and the records are of no kind we know" },
+	delegated = { "host", {}, "is trusted and names the server that validated records name" },
 	none = { "dane", {}, "is trusted, and there are no records" },
 }
 local bad = {
@@ -33,6 +34,7 @@ local bad = {
 		"TLSA records of host%-pkix%-self" },
 	unusable_self = { "self", { "9 1 1 00ff" }, "is not trusted, and the records are of no kind we know",
 		"certificate is not trusted: self%-signed" },
+	other_host = { "host", {}, "is trusted, but names another server", "trusted, but not for other%-host.example" },
 	none_self = { "self", {}, "is not trusted, and there are no records", "certificate is not trusted: self%-signed" },
 	tampered = { "dane", { "3 1 1 baddbadd" .. ("ab"):rep(28) }, "is trusted, but its records were tampered with",
 		"TLSA records of host%-tampered.example.: validation failure" },
@@ -69,7 +71,8 @@ at-home A 127.0.0.1
 _5269._tcp.at-home TLSA %s
 ]]):format(ports.montague, tlsa("self", "3 1 1"))
 
-local name_server, missing = dns.start({ example = signed }, { open = zone_of { ee = good.ee } })
+local unsigned = zone_of { ee = good.ee, delegated = good.delegated }
+local name_server, missing = dns.start({ example = signed }, { open = unsigned })
 if not name_server then
 	describe("DANE", function () pending("cannot be shown here: " .. missing) end)
 	return
@@ -91,7 +94,10 @@ describe("DANE:", function ()
 	setup(function ()
 		name_server.relay.silent = { ["^_%d+%._tcp%.host%-silent%.example%./52"] = true }
 		montague = start_montague(ports.montague, "use_dane = true")
-		local hosts = { ["ee.open"] = "s2s_ssl = " .. federation.ssl_option "capulet_self" }
+		local hosts = {
+			["ee.open"] = "s2s_ssl = " .. federation.ssl_option "capulet_self",
+			["delegated.open"] = "s2s_ssl = " .. federation.ssl_option "host",
+		}
 		for _, domains in ipairs { good, bad } do
 			for name, domain in pairs(domains) do
 				hosts[dashed(name) .. ".example"] = "s2s_ssl = " .. federation.ssl_option(domain[1])
@@ -124,6 +130,7 @@ describe("DANE:", function ()
 				local reply = ping(romeo, host)
 				local told = montague:ctl("s2s", "explain", host)
 				assert.equal("result", reply.attr.type, told)
+				if name == "delegated" then assert.matches("valid for host%-delegated.example., to which validated", told) end
 				local needs_dane = domain[2][1] and name ~= "unusable"
 				assert.equal(needs_dane and true or false, told:find("name (DANE)", 1, true) ~= nil, told)
 			end)
@@ -140,6 +147,8 @@ describe("DANE:", function ()
 		it("is not believed by records of a zone that is not signed", function ()
 			local reply = ping(romeo, "ee.open")
 			assert.matches("not trusted: self%-signed", reply:at("error", "text"):text())
+			reply = ping(romeo, "delegated.open")
+			assert.matches("trusted, but not for delegated.open", reply:at("error", "text"):text())
 		end)
 	end)
 
@@ -172,9 +181,9 @@ describe("DANE:", function ()
 		end
 
 		it("is believed when its certificate is the one that is named for its domain's servers", function ()
-			for _, case in ipairs { { "ee.example", "capulet_self" }, { "full.example", "self" }, { "ta.example", "strange_ta" },
-				{ "rollover.example", "self" } } do
-				local peer = comes(case[1], case[2]):logs_in_with_certificate()
+			for domain, certificate in pairs { ["ee.example"] = "capulet_self", ["full.example"] = "self",
+				["ta.example"] = "strange_ta", ["rollover.example"] = "self", ["delegated.example"] = "host" } do
+				local peer = comes(domain, certificate):logs_in_with_certificate()
 				peer:settles()
 				peer:vanishes()
 			end
@@ -189,6 +198,8 @@ describe("DANE:", function ()
 			is_refused("wrong-self.example", "self")
 			is_refused("ta-name.example", "strange")
 			is_refused("none-self.example", "self")
+			is_refused("other-host.example", "host")
+			is_refused("delegated.open", "host")
 			is_refused("nobody.example", "self")
 		end)
 

@@ -32,7 +32,8 @@ signed() { # NAME CN EXTENSIONS [DAYS]
 	openssl x509 -req -in "$1.csr" -CA "${5:-$2ca}" -CAkey "${6:-$2key}" -CAcreateserial -sha256 -days "${4:-3650}" \
 		-extfile "$1.ext" -out "$1.crt"
 }
-ca=$2; cakey=$3
+cp "$2" ca.crt; cp "$3" ca.key # others may count serial numbers beside the original at the same time
+ca=ca.crt; cakey=ca.key
 by_ca() { signed "$1" "$2" "$3" "${4:-3650}" "$ca" "$cakey"; }
 both=extendedKeyUsage=serverAuth,clientAuth
 for name in montague capulet verona; do
@@ -141,6 +142,8 @@ all() { # BEFORE AFTER NAME...
 	printf "subjectAltName=%s" "$list"
 }
 by_ca everybody x "$(all DNS: .example capulet direct merged failover wrong hole six alias)
+$both"
+by_ca host x "$(all DNS: .example host-delegated host-elsewhere)
 $both"
 by_ca dane x "$(all DNS: .example wrong pkix-ee pkix-ta unusable none tampered silent)
 $both"

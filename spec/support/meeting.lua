@@ -4,11 +4,13 @@
 --   meeting.suite(_ENV, "Prosody", paths, start, target)
 -- A path: { name =, told = what the admin reads of the stream we open, heard = of the one that comes in, streams = how
 -- many it takes (2), modules = ours, certificate = the name of ours, their_certificate =, direct_tls =,
--- by_dns = true: we ask the name server where the other one is, config = }.
--- start(path, ports, names): starts the other server. ports: { theirs =, their_direct =, name_server = }; it asks the
--- name server where we are, which calls this machine by `target`, if given.
+-- by_dns = true: we ask the name server where the other one is, records = a function of ports that gives the records of
+-- a signed zone "example" in which both are found, config = }.
+-- start(path, ports): starts the other server. ports: { theirs =, their_direct =, name_server =, trusted = key of a
+-- signed zone's root }; it asks the name server where we are, which calls this machine by `target`, if given.
 
 local certs = require "spec.support.certs"
+local dns = require "spec.support.dns"
 local federation = require "spec.support.federation"
 local outside = require "spec.support.outside"
 local Server = require "spec.support.server"
@@ -17,7 +19,10 @@ local meeting = {}
 
 -- How we find the other server.
 local function way(path, ports)
-	if not path.by_dns then
+	if ports.trusted then
+		return ('unbound = { resolvconf = false; hoststxt = false; forward = "127.0.0.1@%d"; trusted = %q }\n'
+			.. 's2s_allow_private_targets = { "loopback" }\n'):format(ports.name_server, ports.trusted)
+	elseif not path.by_dns then
 		return federation.routes { ["capulet.example"] = {
 			port = path.direct_tls and ports.their_direct or ports.theirs, direct_tls = path.direct_tls,
 		} }
@@ -40,11 +45,17 @@ function meeting.start(path, start_theirs, target)
 	local ports = {}
 	for _, name in ipairs { "ours", "our_direct", "theirs", "their_direct" } do ports[name] = Server.free_port() end
 	local here = { ports = ports }
-	here.names = federation.name_server({
-		["_xmpp-server._tcp.montague.example"] = not path.direct_tls and ports.ours or nil,
-		["_xmpps-server._tcp.montague.example"] = path.direct_tls and ports.our_direct or nil,
-		["_xmpp-server._tcp.capulet.example"] = ports.theirs,
-	}, target)
+	if path.records then
+		local names = assert(dns.start { example = path.records(ports) })
+		ports.trusted = names:settings().trusted[1]
+		here.names = { port = names.relay.port, close = function() names:stop() end }
+	else
+		here.names = federation.name_server({
+			["_xmpp-server._tcp.montague.example"] = not path.direct_tls and ports.ours or nil,
+			["_xmpps-server._tcp.montague.example"] = path.direct_tls and ports.our_direct or nil,
+			["_xmpp-server._tcp.capulet.example"] = ports.theirs,
+		}, target)
+	end
 	ports.name_server = here.names.port
 	here.montague = start_ours(path, ports)
 	here.capulet = start_theirs(path, ports)

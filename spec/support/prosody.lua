@@ -11,7 +11,7 @@ local function ssl(name, files)
 		certs.path "ca.crt")
 end
 
---- Starts it for a path of spec.support.meeting. path.their_modules: beside the usual ones.
+--- Starts it for a path of spec.support.meeting. path.their_modules: beside the usual ones; their_config.
 function prosody.start(path, ports)
 	local files = federation.certificate(path.their_certificate or "capulet")
 	local modules = table.move(path.their_modules or {}, 1, 10, 6, { "roster", "saslauth", "tls", "disco", "ping" })
@@ -22,7 +22,9 @@ function prosody.start(path, ports)
 			.. ("s2s_ports = { %d }; s2s_direct_tls_ports = { %d }\n"):format(ports.theirs, ports.their_direct)
 			.. ("s2s_secure_auth = %s\n"):format(path.their_certificate and "false" or "true")
 			.. ("unbound = { resolvconf = false; hoststxt = false; forward = '127.0.0.1@%d'; "
-				.. "options = { ['do-not-query-localhost:'] = 'no' } }\n"):format(ports.name_server),
+				.. "options = { ['do-not-query-localhost:'] = 'no' }; trusted = %s }\n"):format(ports.name_server,
+					ports.trusted and ("%q"):format(ports.trusted) or "nil")
+			.. (path.their_config or ""),
 	}
 	capulet:awaits_log "Activated service 's2s_direct_tls'"
 	return capulet
