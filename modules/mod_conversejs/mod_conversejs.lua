@@ -6,7 +6,8 @@
 -- @option conversejs_resources      path: the folder with converse.min.js, when it is not the one we install
 -- @option conversejs_options        table, {}: settings of Converse (https://conversejs.org/docs/configuration), over
 --                                   ours; websocket_url = false leaves only BOSH
--- @option conversejs_name           string, "HOST chat": what page and tab are called
+-- @option conversejs_name           string, site_name or "HOST chat": what page and tab are called
+-- @option site_name                 string: what the server calls itself
 -- @option conversejs_short_name     string, "Chat": under the icon on a phone
 -- @option conversejs_tags           list of strings, {}: more lines of HTML for the head, with URLs of this site only
 -- @option conversejs_html_template  path: a page of the admin's own, in the place of ours
@@ -91,7 +92,8 @@ local function read(path)
 	return text
 end
 
-local name = module:get_option_string("conversejs_name", module.host .. " chat")
+local name = module:get_option_string("conversejs_name",
+	module:get_option_string("site_name", module.host .. " chat"))
 local page = interpolation.new("%b{}", escape)(read(module:get_option_path("conversejs_html_template") or "page.html"),
 	{ name = name, tags = table.concat(module:get_option_array("conversejs_tags", {}), "\n") })
 local style, setting = read "page.css", read "page.js"

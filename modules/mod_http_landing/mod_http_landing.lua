@@ -1,5 +1,6 @@
 --- A page about the host, at its web address: what this server is, how to join, which apps there are, whom to ask.
--- @option landing_title    string, the host: what the page calls the server
+-- @option site_name        string, the host: what the page calls the server
+-- @option landing_title    string, site_name: the same, for this page alone
 -- @option landing_text     string or list of strings: paragraphs about this server, in the place of our own
 -- @option landing_clients  list of { name =, url =, platforms = }: the apps to recommend, in the place of our list
 -- @option landing_template path: a page of the admin's own, in the place of ours
@@ -30,7 +31,7 @@ local render = interpolation.new("%b{}", escape)
 local page = read(module:get_option_path("landing_template") or "page.html")
 local style, icon = read "page.css", read "icon.svg"
 
-local title = module:get_option_string("landing_title", module.host)
+local title = module:get_option_string("landing_title", module:get_option_string("site_name", module.host))
 local texts = module:get_option("landing_text")
 if type(texts) == "string" then texts = { texts } end
 

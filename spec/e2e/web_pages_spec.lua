@@ -75,6 +75,38 @@ describe("The page of a host", function()
 	end)
 end)
 
+describe("Redirects", function()
+	local server
+	setup(function()
+		server = Server.start { with_http = true, more_modules = { "http_redirect" }, config = [[
+			http_redirects = {
+				["/chat"] = "/conversejs/"; ["/moved"] = { "https://new.example/", permanent = true };
+				["/blog/*"] = "https://blog.example/"; ["/here/*"] = "/"; ["nonsense"] = "/";
+			}]] }
+		server:expects_error "http_redirects"
+	end)
+	teardown(function() server:stop() end)
+
+	local function leads(path)
+		local response = http.get(server, path)
+		return response.status .. " " .. tostring(response.headers.location)
+	end
+
+	it("lead where the configuration says", function()
+		assert.equal("302 /conversejs/", leads "/chat?x=y")
+		assert.equal("301 https://new.example/", leads "/moved")
+		assert.equal("302 https://blog.example/2026/a%20b?c=d", leads "/blog/2026/a%20b?c=d")
+		assert.equal("404 nil", leads "/other")
+	end)
+
+	it("lead to no other site, whatever is asked for", function()
+		assert.equal("302 /evil.example/", leads "/here//evil.example/")
+		assert.equal("302 https://blog.example/evil.example", leads "/blog///evil.example")
+		assert.equal("302 https://blog.example/%22%3Cscript%3E", leads "/blog/%22%3cscript%3e")
+		assert.equal("400 nil", leads "/blog/%0d%0aSet-Cookie:%20a=b")
+	end)
+end)
+
 describe("Health", function()
 	it("is OK, until a module says that it is not", function()
 		local server = Server.start { with_http = true, more_modules = { "http_health" } }
