@@ -298,7 +298,7 @@ end
 
 --- The answer to that question. raw: what couplet.unbound's take gives. An answer is its records (n of them) and
 -- qname, qtype, qclass (numbers) · type, class (words) · rcode, status (its word) · secure: validated, be it that there
--- is nothing · bogus: false, or why validation failed; then there are no records · nxdomain · canonname · ttl.
+-- is nothing · bogus: false, or why validation failed; then there are no records (mend: what the admin can do about it) · nxdomain · canonname · ttl.
 local function read_answer(raw, qname, qtype, qclass)
 	local answer = setmetatable({
 		qname = qname; qtype = qtype; qclass = qclass;
@@ -326,7 +326,7 @@ local function describe(name, qtype, answer, err)
 	if not answer then
 		says = err or "no answer"
 	elseif answer.bogus then
-		says = "failed validation: " .. answer.bogus
+		says = "failed validation: " .. answer.bogus .. (answer.mend and ". " .. answer.mend or "")
 	elseif answer[1] then
 		local texts = {}
 		for i = 1, #answer <= DESCRIBED_MAX and #answer or DESCRIBED_MAX do

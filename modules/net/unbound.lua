@@ -104,7 +104,10 @@ local function finish(query, answer, err, kind)
 		log("debug", "%s %s: %s", query.name, query.type, err)
 	elseif answer.bogus then
 		log("debug", "%s %s is bogus: %s", query.name, answer.type, answer.bogus)
-		if is_without_dnssec(answer) then complain(query.resolver, answer.bogus, "error", "none is believed") end
+		if is_without_dnssec(answer) then
+			complain(query.resolver, answer.bogus, "error", "none is believed")
+			answer.bogus, answer.mend = "our name servers leave out what DNSSEC needs", settings_of.mend
+		end
 	else
 		log("debug", "%s %s: %s, %d records, %s", query.name, answer.type, answer.status, answer.n,
 			answer.secure and "secure" or "insecure")

@@ -21,6 +21,9 @@ local zone = ([[
 host      A     127.0.0.1
 dual      A     127.0.0.1
 dual      AAAA  ::1
+linked    A     169.254.1.1
+linked    AAAA  fe80::1
+_xmpp-server._tcp.linked    SRV 0 0 5269 linked
 inside    A     10.1.2.3
 inside    AAAA  ::ffff:10.0.0.1
 nickname  CNAME host
@@ -39,6 +42,7 @@ _xmpp-server._tcp.hole      SRV 9 0 @capulet@ host
 _xmpp-server._tcp.six       SRV 0 0 @capulet@ dual
 _xmpp-server._tcp.alias     CNAME _xmpp-server._tcp.away
 _xmpp-server._tcp.away      SRV 0 0 @capulet@ nickname
+_xmpp-server._tcp.slow      SRV 0 0 @capulet@ host
 _xmpp-server._tcp.self      SRV 0 0 @montague@ host
 _xmpp-server._tcp.closed    SRV 0 0 0 .
 _xmpp-server._tcp.mail      SRV 0 0 25 host
@@ -71,7 +75,7 @@ describe("With a real DNS:", function ()
 		local hosts = { ["montague.example"] = "" }
 		if name == "capulet" then
 			hosts = {}
-			for _, host in ipairs { "capulet", "direct", "merged", "failover", "wrong", "hole", "six", "alias" } do
+			for _, host in ipairs { "capulet", "direct", "merged", "failover", "wrong", "hole", "six", "alias", "slow" } do
 				hosts[host .. ".example"] = ""
 			end
 		end
@@ -88,7 +92,7 @@ describe("With a real DNS:", function ()
 		local romeo
 
 		setup(function ()
-			local config = name_server:configuration() .. 's2s_allow_private_targets = { "loopback" }; dns_timeout = 2\n'
+			local config = name_server:configuration() .. 's2s_allow_private_targets = { "loopback" }; dns_timeout = 3\n'
 			montague = start("montague", config)
 			capulet = start("capulet", config)
 			romeo = montague:person "romeo"
@@ -192,6 +196,10 @@ describe("With a real DNS:", function ()
 			assert.equal("remote-server-not-found", condition)
 			assert.matches("inside.example. is at .+ %(private%), where we do not connect", text)
 			assert.is_nil(told:find("connecting to", 1, true))
+			condition, text, told = cannot_reach "linked.example"
+			assert.equal("remote-server-not-found", condition)
+			assert.matches("linked.example. is at .+ %(link%-local%), where we do not connect", text)
+			assert.is_nil(told:find("connecting to", 1, true))
 		end)
 
 		it("do not connect to themselves", function ()
@@ -218,6 +226,15 @@ describe("With a real DNS:", function ()
 		it("do without DNSSEC where a zone is not signed", function ()
 			local _, _, told = cannot_reach "verona.plain"
 			says(told, "_xmpp-server._tcp.verona.plain SRV: 0 0 5269 host.plain.\n")
+		end)
+
+		it("wait for slow name servers", function ()
+			name_server.relay:hold "^_xmpps?%-server%._tcp%.slow%.example%./33$"
+			romeo:sends "<iq type='get' id='slow' to='slow.example'><ping xmlns='urn:xmpp:ping'/></iq>"
+			loop.await(function () return name_server.relay.waiting[2] end, "both questions")
+			reaches "capulet.example"
+			name_server.relay:release()
+			assert.equal("result", romeo:awaits("<iq id='slow'/>").attr.type)
 		end)
 
 		it("answer everybody in time when name servers are silent, and do not slow down anybody else", function ()
@@ -267,6 +284,51 @@ describe("With a real DNS:", function ()
 			local _, told = ask "many.example"
 			assert.matches("_xmpp%-server._tcp.many.example SRV: the answer has too many records", told)
 			assert.is_nil(told:find("connecting to", 1, true))
+		end)
+	end)
+
+	describe("Behind name servers that leave out DNSSEC", function ()
+		local config = ("unbound = { resolvconf = false; hoststxt = false; forward = '127.0.0.1@%d' }\n"):format(
+			name_server.relay.port) .. 's2s_allow_private_targets = { "loopback" }\n'
+		local other
+
+		setup(function ()
+			name_server.relay.strips = true
+			other = Server.start {
+				with_s2s = true, hosts = { ["capulet.example"] = "" },
+				config = federation.ssl "capulet" .. ("s2s_ports = { %d }\n"):format(ports.capulet) .. config,
+			}
+		end)
+		teardown(function ()
+			name_server.relay.strips = nil
+			other:stop()
+		end)
+
+		local function ping(more)
+			local server = Server.start {
+				with_s2s = true, hosts = { ["montague.example"] = "" },
+				config = federation.ssl "montague" .. ("s2s_ports = { %d }\n"):format(ports.montague) .. config .. more,
+			}
+			local romeo = server:person "romeo"
+			local reply = romeo:asks "<iq type='get' to='capulet.example'><ping xmlns='urn:xmpp:ping'/></iq>"
+			local told = server:ctl("s2s", "explain", "capulet.example")
+			return reply, told, server
+		end
+
+		it("servers find each other all the same, and say that nothing was validated", function ()
+			local reply, told, server = ping ""
+			finally(function () server:stop() end)
+			assert.equal("result", reply.attr.type)
+			assert.matches("host.example. %(the name servers leave out DNSSEC%)", told)
+			server:awaits_log "their answers cannot be validated, and are taken as they are"
+		end)
+
+		it("nobody is believed when DANE relies on validation, and the story tells what to do", function ()
+			local reply, told, server = ping "use_dane = true"
+			finally(function () server:stop() end)
+			server:expects_error "none is believed"
+			assert.matches("our name servers leave out what DNSSEC needs", reply:at("error", "text"):text())
+			assert.matches('Ask others %(unbound = { forward = "ADDRESS" }%) or the root servers', told)
 		end)
 	end)
 

@@ -141,7 +141,7 @@ all() { # BEFORE AFTER NAME...
 	for one; do list="$list${list:+,}$before$one$after"; done
 	printf "subjectAltName=%s" "$list"
 }
-by_ca everybody x "$(all DNS: .example capulet direct merged failover wrong hole six alias)
+by_ca everybody x "$(all DNS: .example capulet direct merged failover wrong hole six alias slow)
 $both"
 by_ca host x "$(all DNS: .example host-delegated host-elsewhere)
 $both"
