@@ -3,7 +3,7 @@
 -- @option offline_max_messages  integer, 1000: how many are kept for one user; beyond it senders get an error
 -- @hooks  message/offline/handle, message/offline/broadcast      @fires none
 -- @stores offline (archive)
--- @spec   spec/e2e/offline_spec.lua, spec/e2e/damage_spec.lua
+-- @spec   spec/modules/mod_offline_spec.lua, spec/e2e/offline_spec.lua, spec/e2e/damage_spec.lua
 
 local st = require "prosody.util.stanza";
 local datetime = require "prosody.util.datetime".datetime;

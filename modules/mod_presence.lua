@@ -5,7 +5,8 @@
 --         resource-unbind, roster-item-removed
 -- @fires  presence/initial, message/offline/broadcast
 -- @stores roster (through core.rostermanager)
--- @spec   spec/e2e/presence_spec.lua, spec/e2e/roster_spec.lua, spec/managers/rostermanager_spec.lua
+-- @spec   spec/modules/mod_presence_spec.lua, spec/e2e/presence_spec.lua, spec/e2e/roster_spec.lua,
+--         spec/managers/rostermanager_spec.lua
 
 local st = require "prosody.util.stanza";
 local native = require "couplet.native";
@@ -17,6 +18,8 @@ local subscription_row = rostermanager.subscription_row;
 
 local hosts = prosody.hosts;
 local core_post_stanza = prosody.core_post_stanza;
+
+local directed_max = 1000; -- addresses one session is present to without a subscription: rooms, mostly
 
 local is_subscription = { subscribe = true; subscribed = true; unsubscribe = true; unsubscribed = true };
 
@@ -123,7 +126,7 @@ local function become_unavailable(origin, stanza)
 	broadcast_to_subscribers(origin, stanza);
 	broadcast_to_own(origin, stanza);
 	local directed = origin.directed;
-	origin.directed = nil;
+	origin.directed, origin.n_directed = nil, nil;
 	for jid in pairs(directed or {}) do
 		send_to(origin, stanza, jid);
 	end
@@ -200,19 +203,21 @@ local function handle_outbound_subscription(origin, stanza)
 	return true;
 end
 
--- RFC 6121 4.6: those told directly are remembered, so that they hear when it ends.
+-- RFC 6121 4.6: those told directly are remembered, so that they hear when it ends. false: there are too many.
 local function remember_directed(origin, stanza)
 	local to, kind = stanza.attr.to, stanza.attr.type;
-	local directed = origin.directed;
+	local directed, count = origin.directed or {}, origin.n_directed or 0;
 	if kind == "unavailable" then
-		if directed then directed[to] = nil; end
-	elseif kind == nil and not rostermanager.is_contact_subscribed(origin.username, origin.host, jid_bare(to)) then
-		if not directed then
-			directed = {};
-			origin.directed = directed;
+		if directed[to] then
+			directed[to], origin.n_directed = nil, count - 1;
 		end
+	elseif kind == nil and not directed[to]
+	and not rostermanager.is_contact_subscribed(origin.username, origin.host, jid_bare(to)) then
+		if count >= directed_max then return false; end
 		directed[to] = true;
+		origin.directed, origin.n_directed = directed, count + 1;
 	end
+	return true;
 end
 
 local function handle_outbound(event)
@@ -221,7 +226,10 @@ local function handle_outbound(event)
 	if is_subscription[stanza.attr.type] then
 		return handle_outbound_subscription(origin, stanza);
 	end
-	remember_directed(origin, stanza);
+	if not remember_directed(origin, stanza) then
+		origin.send(st.error_reply(stanza, "wait", "resource-constraint", "You are present to too many already"));
+		return true;
+	end
 	return nil;
 end
 

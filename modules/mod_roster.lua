@@ -3,7 +3,7 @@
 --         roster-item-removed
 -- @fires  roster-get, roster-item-removed (through core.rostermanager)
 -- @stores roster (keyval, through core.rostermanager)
--- @spec   spec/e2e/roster_spec.lua
+-- @spec   spec/modules/mod_roster_spec.lua, spec/e2e/roster_spec.lua
 
 local st = require "prosody.util.stanza";
 local jid_prep = require "prosody.util.jid".prep;
