@@ -28,7 +28,9 @@ describe("In a browser", function()
 		assert(said:find "%f[^\n\0]PASS\n", said .. server:tail())
 	end
 
-	it("two people chat and share files with Converse.js over WebSocket, at a desk and on a phone", function() play "websocket" end)
+	it("two people chat and share files with Converse.js over WebSocket, at a desk and on a phone", function()
+		play "websocket"
+	end)
 
 	it("two people chat and share files with Converse.js over BOSH", function()
 		play("bosh", "conversejs_options = { websocket_url = false }; bosh_max_inactivity = 5")
