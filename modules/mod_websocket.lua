@@ -48,7 +48,8 @@ local function origins()
 end
 module:hook_global("config-reloaded", function () allowed_origins = nil end)
 
--- Sockets: { conn, reader, session, ip, secure, is_opening, is_closed, waiting }
+-- Sockets: { conn, frames (native.websocket), session, ip, secure, was_opened, is_opening, is_closed, awaits_pong }.
+-- While a stream is open, its stanzas go between connection and session without coming here.
 
 local sockets = {} -- conn -> socket
 
@@ -88,15 +89,6 @@ end
 
 local carrier = {}
 
-function carrier.send(session, text)
-	local socket = session.websocket
-	if write_text(socket, text) then return true end
-	if not socket.is_closed then
-		session:close({ condition = "resource-constraint", text = "You are not reading what is sent to you" })
-	end
-	return false
-end
-
 function carrier.close(session, condition, text)
 	say_goodbye(session.websocket, condition, text)
 end
@@ -119,14 +111,18 @@ local function handle_open(socket, element)
 		session = native.carried_session(host, carrier)
 		session.websocket, session.conn = socket, socket.conn
 		session.ip, session.secure = socket.ip, socket.secure
-		session.reset_stream = function () socket.is_opening = true end
+		session.reset_stream = function ()
+			socket.is_opening = true
+			socket.frames:carry(session, false)
+		end
 		socket.session = session
 	elseif session.host ~= host then -- a login is for the host it was made on
 		return fail(socket, "not-authorized", "A restarted stream must be to the same host")
 	end
 	session.streamid = new_id()
 	socket.is_opening, socket.was_opened = false, true
-	socket.reader:limit(bytes_max(socket))
+	socket.frames:limit(bytes_max(socket))
+	socket.frames:carry(session, true)
 	write_text(socket, tostring(st.stanza("open", { xmlns = NS_FRAMING, from = host, id = session.streamid,
 		version = "1.0", ["xml:lang"] = "en" })))
 	local features = web.features(session)
@@ -138,9 +134,8 @@ local function handle_close(socket)
 	say_goodbye(socket)
 end
 
-local function handle_element(socket, text)
-	local element, condition, why = native.parse(text, bytes_max(socket), socket.session and socket.session.username)
-	if not element then return fail(socket, condition, why) end
+-- <open/>, <close/>, and what is sent while there is no stream.
+local function handle_element(socket, element)
 	if element.attr.xmlns == NS_FRAMING then
 		if element.name == "open" then
 			if socket.is_opening then return handle_open(socket, element) end
@@ -149,13 +144,8 @@ local function handle_element(socket, text)
 			return handle_close(socket)
 		end
 		return fail(socket, "unsupported-stanza-type", "There is <open/> and <close/>")
-	elseif socket.is_opening then
-		return fail(socket, socket.session and "not-authorized" or "invalid-namespace", "A stream begins with <open/>")
 	end
-	if native.receive(socket.session, element) == false then
-		socket.waiting = element -- until carrier.resumed
-		socket.conn:pause()
-	end
+	fail(socket, socket.session and "not-authorized" or "invalid-namespace", "A stream begins with <open/>")
 end
 
 -- A ping now and then is how clients find out that we are there; a flood of them is something else.
@@ -170,58 +160,54 @@ local function handle_ping(socket, payload)
 	socket.conn:write(frames.pong(payload))
 end
 
-local function read(socket)
-	if socket.is_reading then return end
-	socket.is_reading = true
-	while not socket.is_closed and not socket.waiting do
-		local kind, a, b = socket.reader:next()
-		if kind == "more" then
-			break
-		elseif kind == "text" then
-			handle_element(socket, a)
-		elseif kind == "ping" then
-			handle_ping(socket, a)
-		elseif kind == "close" then
-			if socket.session then native.end_session(socket.session, "closed by the client") end
-			close_socket(socket, a)
-		elseif kind ~= "pong" then
-			local code, why = a, b
-			if kind == "binary" then code, why = 1003, "Only text is understood here" end
-			if socket.session then native.end_session(socket.session, why) end
-			close_socket(socket, code, why)
-		end
-	end
-	socket.is_reading = false
+local function end_socket(socket, code, why)
+	if socket.session then native.end_session(socket.session, why) end
+	close_socket(socket, code, why)
 end
 
-function carrier.resumed(session)
-	local socket = session.websocket
-	local element = socket.waiting
-	if not element or socket.is_closed then return end
-	if native.receive(session, element) == false then return end
-	socket.waiting = nil
-	socket.conn:resume()
-	read(socket)
+local handlers = {
+	element = handle_element, unfit = fail, ping = handle_ping,
+	pong = function () end,
+	binary = function (socket) end_socket(socket, 1003, "Only text is understood here") end,
+	close = function (socket, code) end_socket(socket, code, "closed by the client") end,
+	failed = end_socket,
+}
+
+local function read(socket)
+	while not socket.is_closed do
+		local kind, a, b = socket.frames:next()
+		if kind == "more" then break end
+		handlers[kind](socket, a, b)
+	end
 end
 
 local listener = {}
 
+-- data: what had come before the connection spoke WebSocket; else frames has it.
 function listener.onincoming(conn, data)
 	local socket = sockets[conn]
 	if not socket or socket.is_closed then return end
-	socket.awaits_pong = nil
-	if not socket.reader:push(data) then return close_socket(socket, 1009, "Too much at once") end
+	if data then socket.frames:push(data) end
 	read(socket)
+end
+
+function listener.onfull(conn)
+	local socket = sockets[conn]
+	if socket then end_socket(socket, 1009, "Too much at once") end
+end
+
+-- A handler has died: the client is told, and may come again.
+function listener.onfailed(conn)
+	local socket = sockets[conn]
+	if socket then fail(socket, "internal-server-error") end
 end
 
 function listener.onreadtimeout(conn)
 	local socket = sockets[conn]
 	if not socket or socket.is_closed then return end
-	if socket.awaits_pong then
-		if socket.session then native.end_session(socket.session, "no answer to a ping") end
-		return close_socket(socket, 1001, "No answer to a ping")
-	end
-	socket.awaits_pong = true
+	local bytes_in = conn:counts()
+	if socket.awaits_pong == bytes_in then return end_socket(socket, 1001, "No answer to a ping") end
+	socket.awaits_pong = bytes_in
 	conn:write(frames.ping())
 end
 
@@ -231,14 +217,14 @@ function listener.ondisconnect(conn, reason)
 	sockets[conn] = nil
 	socket.is_closed = true
 	socket.timer:stop()
-	socket.reader:close()
+	socket.frames:close()
 	if socket.session then native.end_session(socket.session, reason or "disconnected") end
 end
 
 local function start(event)
 	local request, conn = event.request, event.request.conn
 	local socket = {
-		conn = conn, reader = frames.reader(unauthed_bytes, fragments_max), is_opening = true,
+		conn = conn, is_opening = true,
 		ip = request.ip, secure = request.secure or is_considered_secure or nil, pings = 0, pings_since = monotonic(),
 	}
 	sockets[conn] = socket
@@ -249,6 +235,7 @@ local function start(event)
 	end)
 	conn:set_idle(idle_seconds)
 	server.upgrade(event.response, listener)
+	socket.frames = native.websocket(conn, unauthed_bytes, fragments_max)
 	module:log("debug", "WebSocket from %s", socket.ip)
 	return true
 end

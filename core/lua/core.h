@@ -25,6 +25,8 @@ struct lua_core {
 	uint32_t n_free_threads;
 	struct list waiting;      /* threads that wait, longest first */
 	struct timer *wait_timer; /* runs while there are any; NULL until the first */
+	struct parser *parser;    /* of lua_parse; NULL until needed */
+	bool is_parser_used_up;   /* a new one is needed */
 	int exit_code;
 	const char *running;      /* what the innermost barrier call runs, for the log; NULL outside */
 	lua_State *innermost;     /* the coroutine it began on */
@@ -62,9 +64,19 @@ struct tls_context *l_check_tls_context(lua_State *L, int index);
 struct conn *l_check_conn(lua_State *L, int index); /* NULL: it has ended; raises when it is none */
 int l_conn_send_file(lua_State *L);                 /* lua_http_file.c: a method of conns */
 /* What comes on a conn of a Lua listener goes to intake, with the memory of the userdata at owner_index (kept), until
- * conn:setlistener; onincoming is called without data, or with "full" when intake gave false. */
-typedef bool intake_fn(void *ctx, struct slice bytes);
+ * conn:setlistener. The listener's onincoming is called without data when intake says so, onfull when it is full. */
+enum intake_result { INTAKE_NOTHING, INTAKE_SOMETHING, INTAKE_FULL };
+typedef enum intake_result intake_fn(void *ctx, struct slice bytes);
 void l_set_intake(lua_State *L, int conn_index, int owner_index, intake_fn *intake);
+/* For the owner of an intake, which keeps the conn's handle: the conn, NULL when it has ended; a call of onincoming. */
+struct conn *lua_conn_get(void *handle);
+void lua_conn_call_incoming(void *handle);
+/* lua_foreign.c: one whole element, through the parser and limits of streams, before or after login. NULL and an
+ * RFC 6120 4.9.3 condition with a sentence (valid until the next call) when it is none. */
+struct stanza *lua_parse(struct lua_core *core, struct slice text, size_t bytes, bool is_authed,
+			 const char **condition_r, const char **text_r);
+/* The `close` of transports whose sessions have a carrier (native.carried_session). */
+void lua_carrier_close(struct session *session, const char *condition, const char *text);
 
 /* ---- registration into the native table, which is on top of the stack ---- */
 void l_add_events(lua_State *L);
@@ -72,6 +84,7 @@ void l_add_sessions(lua_State *L);
 void l_add_views(lua_State *L);
 void l_add_conns(lua_State *L);
 void l_add_foreign(lua_State *L);
+void l_add_websockets(lua_State *L);
 void l_add_tls(lua_State *L);
 void l_add_router(lua_State *L);
 void l_add_s2s(lua_State *L);

@@ -131,11 +131,17 @@ static void call_back(struct lua_conn *handle, const char *name, const struct sl
 static void on_data(void *ctx, struct slice bytes)
 {
 	struct lua_conn *handle = ctx;
-	if (handle->intake == NULL)
+	if (handle->intake == NULL) {
 		call_back(handle, "onincoming", &bytes, NULL);
-	else
-		call_back(handle, "onincoming", NULL, handle->intake(handle->intake_ctx, bytes) ? NULL : "full");
+		return;
+	}
+	enum intake_result result = handle->intake(handle->intake_ctx, bytes);
+	if (result != INTAKE_NOTHING)
+		call_back(handle, result == INTAKE_FULL ? "onfull" : "onincoming", NULL, NULL);
 }
+
+struct conn *lua_conn_get(void *handle) { return conn_of(handle); }
+void lua_conn_call_incoming(void *handle) { call_back(handle, "onincoming", NULL, NULL); }
 
 static void on_opened(void *ctx) { call_back(ctx, "onconnect", NULL, NULL); }
 static void on_secured(void *ctx) { call_back(ctx, "onstatus", NULL, "ssl-handshake-complete"); }

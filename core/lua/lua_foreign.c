@@ -1,7 +1,6 @@
 /* Sessions whose bytes are carried by Lua (WebSocket, BOSH): their elements come in through the same parser and the
  * same table as those of streams, and go out as text. */
 #include <lauxlib.h>
-#include <string.h>
 
 #include "base/mem.h"
 #include "lua/barrier.h"
@@ -9,7 +8,6 @@
 #include "lua/lua_stanza.h"
 #include "xml/parser.h"
 #include "xml/stanza.h"
-#include "xml/write.h"
 #include "xmpp/foreign.h"
 #include "xmpp/host.h"
 #include "xmpp/ns.h"
@@ -50,27 +48,17 @@ static int send_text(struct session *session, struct slice text)
 	return sent;
 }
 
-/* Text that stands alone: RFC 7395 3.3.3 and XEP-0206 want the namespace on each element. */
 static int send_stanza(struct session *session, const struct stanza *stanza)
 {
-	static const char xmlns[] = " xmlns='jabber:client'";
-	struct el root = stanza_root(stanza);
-	struct slice name = el_name(stanza, root), ns = el_own_ns(stanza, root);
-	char *text = mem_new(write_bound(stanza, root) + sizeof(xmlns));
-	size_t len = write_into(text, stanza, root, NS_CLIENT);
-	if (ns.len == 0 || el_in_stream_ns(stanza, root) || slice_equal(ns, NS_CLIENT)) {
-		char *behind_name = text + 1 + name.len;
-		memmove(behind_name + sizeof(xmlns) - 1, behind_name, len - 1 - name.len);
-		memcpy(behind_name, xmlns, sizeof(xmlns) - 1);
-		len += sizeof(xmlns) - 1;
-	}
+	char *text = mem_new(foreign_write_bound(stanza));
+	size_t len = foreign_write(text, stanza);
 	server_count(session, stanza, SERVER_OUT);
 	int sent = send_text(session, slice_of(text, len));
 	mem_free(text);
 	return sent;
 }
 
-static void close_carrier(struct session *session, const char *condition, const char *text)
+void lua_carrier_close(struct session *session, const char *condition, const char *text)
 {
 	struct thread *thread = begin(session, "close");
 	if (thread != NULL) {
@@ -89,7 +77,7 @@ static void carrier_resumed(struct session *session)
 		barrier_end(session->server->lua, thread);
 }
 
-static const struct transport carried = { send_stanza, send_text, close_carrier, carrier_resumed };
+static const struct transport carried = { send_stanza, send_text, lua_carrier_close, carrier_resumed };
 
 /* native.carried_session(host, carrier) -> session. carrier.send(session, text) -> true when it will be sent;
  * carrier.close(session, condition, text): say so and end; carrier.resumed(session): what waited is over. */
@@ -112,6 +100,46 @@ static int l_carried_session(lua_State *L)
 
 /* ---- in ---- */
 
+/* One parser for all: an element comes whole, so nothing of one waits when the next is looked at. */
+struct stanza *lua_parse(struct lua_core *core, struct slice text, size_t bytes, bool is_authed,
+			 const char **condition_r, const char **text_r)
+{
+	struct parser_limits limits = is_authed ? parser_limits_c2s : parser_limits_unauthed;
+	limits.stanza_bytes = bytes;
+	limits.depth++; /* a wrapper is no part of what it wraps */
+	limits.elements++;
+	if (core->is_parser_used_up)
+		parser_free(&core->parser);
+	core->is_parser_used_up = false;
+	if (core->parser == NULL) {
+		core->parser = parser_new_document(&limits);
+		parser_set_content_ns(core->parser, NS_CLIENT);
+	}
+	struct parser *parser = core->parser;
+	parser_set_limits(parser, &limits);
+	parser_push(parser, text);
+	struct stanza *stanza = NULL, *junk = NULL;
+	switch (parser_next(parser, &stanza)) {
+	case PARSER_FAILED:
+		*condition_r = parser_condition(parser);
+		*text_r = parser_text(parser);
+		break;
+	case PARSER_STANZA:
+		if (parser_next(parser, &junk) == PARSER_MORE && !parser_has_rest(parser))
+			return stanza;
+		*condition_r = "not-well-formed";
+		*text_r = "There must be one element, and nothing else";
+		break;
+	default:
+		*condition_r = "not-well-formed";
+		*text_r = "The element has no end";
+	}
+	core->is_parser_used_up = true; /* freed at the next call: it has the text */
+	stanza_free(&junk);
+	stanza_free(&stanza);
+	return NULL;
+}
+
 /* native.parse(text, bytes, is_authed) -> element; or nil, condition, text (RFC 6120 4.9.3). The text is one element,
  * of at most so many bytes, under the limits of a stream before or after login. */
 static int l_parse(lua_State *L)
@@ -120,42 +148,16 @@ static int l_parse(lua_State *L)
 	const char *text = luaL_checklstring(L, 1, &len);
 	lua_Integer bytes = luaL_checkinteger(L, 2);
 	luaL_argcheck(L, bytes >= 1 && bytes <= 16 << 20, 2, "out of range");
-	struct parser_limits limits = lua_toboolean(L, 3) ? parser_limits_c2s : parser_limits_unauthed;
-	limits.stanza_bytes = (size_t)bytes;
-	limits.depth++; /* a wrapper is no part of what it wraps */
-	limits.elements++;
-	struct parser *parser = parser_new_document(&limits);
-	parser_set_content_ns(parser, NS_CLIENT);
-	parser_push(parser, slice_of(text, len));
-	struct stanza *stanza = NULL, *junk = NULL;
-	const char *condition = NULL, *why = NULL;
-	switch (parser_next(parser, &stanza)) {
-	case PARSER_FAILED:
-		condition = parser_condition(parser);
-		why = parser_text(parser);
-		break;
-	case PARSER_STANZA:
-		if (parser_next(parser, &junk) != PARSER_MORE || parser_has_rest(parser))
-			condition = "not-well-formed", why = "There must be one element, and nothing else";
-		break;
-	default:
-		condition = "not-well-formed", why = "The element has no end";
-	}
-	stanza_free(&junk);
-	if (condition == NULL) {
-		parser_free(&parser);
+	const char *condition, *why;
+	struct stanza *stanza = lua_parse(lua_core_of(L), slice_of(text, len), (size_t)bytes, lua_toboolean(L, 3),
+					  &condition, &why);
+	if (stanza != NULL) {
 		l_push_stanza(L, &stanza);
 		return 1;
 	}
-	stanza_free(&stanza);
-	char said[256];
-	size_t said_len = strlen(why);
-	said_len = said_len < sizeof(said) ? said_len : sizeof(said) - 1;
-	memcpy(said, why, said_len); /* before what may raise */
-	parser_free(&parser);
 	lua_pushnil(L);
 	lua_pushstring(L, condition);
-	lua_pushlstring(L, said, said_len);
+	lua_pushstring(L, why);
 	return 3;
 }
 

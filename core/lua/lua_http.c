@@ -84,14 +84,14 @@ static int l_limit_body(lua_State *L)
 	return 0;
 }
 
-/* reader:attach(conn): from now on what comes goes here, and onincoming(conn, "full") is called when too much waits,
- * else onincoming(conn). Until conn:setlistener. */
-static bool take_in(void *ctx, struct slice bytes)
+static enum intake_result take_in(void *ctx, struct slice bytes)
 {
 	struct lua_reader *handle = ctx;
-	return handle->reader == NULL || http_push(handle->reader, bytes) == 0;
+	return handle->reader == NULL || http_push(handle->reader, bytes) == 0 ? INTAKE_SOMETHING : INTAKE_FULL;
 }
 
+/* reader:attach(conn): from now on what comes goes here, and the listener's onincoming(conn) is called, or onfull(conn)
+ * when too much waits. Until conn:setlistener. */
 static int l_attach(lua_State *L)
 {
 	l_check_reader(L);

@@ -11,6 +11,7 @@
 #include "lua/libs.h"
 #include "net/loop.h"
 #include "net/worker.h"
+#include "xml/parser.h"
 
 static const char core_key; /* registry: struct lua_core */
 
@@ -30,6 +31,7 @@ static int l_open_native(lua_State *L)
 	l_add_views(L);
 	l_add_conns(L);
 	l_add_foreign(L);
+	l_add_websockets(L);
 	l_add_tls(L);
 	l_add_router(L);
 	l_add_s2s(L);
@@ -47,6 +49,8 @@ enum { QUIET_STEP_KIB = 2048 };
 static bool collect_a_little(struct server *server)
 {
 	struct lua_core *core = server->lua;
+	if (core->parser != NULL)
+		parser_rest(core->parser);
 	return lua_gc(core->L, LUA_GCSTEP, QUIET_STEP_KIB) != 0;
 }
 
@@ -127,6 +131,7 @@ void lua_core_free(struct lua_core **core)
 	barrier_forget_waiting(*core);
 	timer_free(&(*core)->wait_timer);
 	lua_close((*core)->L);
+	parser_free(&(*core)->parser);
 	times_done(&(*core)->times);
 	struct thread *thread, *after;
 	list_each(thread, after, &(*core)->free_threads, link)

@@ -2,10 +2,32 @@
 #include "xmpp/foreign.h"
 
 #include "xml/stanza.h"
+#include "xml/write.h"
 #include "xmpp/ns.h"
 #include "xmpp/router.h"
 #include "xmpp/session.h"
 #include "xmpp/stream_private.h"
+
+static const char xmlns[] = " xmlns='jabber:client'";
+
+size_t foreign_write_bound(const struct stanza *stanza)
+{
+	return write_bound(stanza, stanza_root(stanza)) + sizeof(xmlns);
+}
+
+size_t foreign_write(char *into, const struct stanza *stanza)
+{
+	struct el root = stanza_root(stanza);
+	struct slice name = el_name(stanza, root), ns = el_own_ns(stanza, root);
+	size_t len = write_into(into, stanza, root, NS_CLIENT);
+	if (ns.len == 0 || el_in_stream_ns(stanza, root) || slice_equal(ns, NS_CLIENT)) {
+		char *behind_name = into + 1 + name.len;
+		memmove(behind_name + sizeof(xmlns) - 1, behind_name, len - 1 - name.len);
+		memcpy(behind_name, xmlns, sizeof(xmlns) - 1);
+		len += sizeof(xmlns) - 1;
+	}
+	return len;
+}
 
 static enum stream_state state_of(const struct session *session)
 {

@@ -49,7 +49,8 @@ struct session {
 	struct server *server;
 	struct session_id id;
 	const struct transport *transport;
-	struct stream *stream;   /* NULL on Lua transports and hosts */
+	struct stream *stream;   /* NULL on other transports and hosts */
+	void *carried_by;        /* what such a transport keeps here */
 	struct host *host;       /* the host it belongs to or talks to; NULL until its stream header */
 	struct user *user;       /* while bound */
 	struct s2s *s2s;         /* between servers: the other domain, what is proven (s2s.h) */

@@ -51,8 +51,8 @@ describe("A port", function()
 		local leaver = stranger "127.0.0.4"
 		assert.is_true(is_served(leaver) and is_served(stranger "127.0.0.4"))
 		assert.is_true(is_sent_away(stranger "127.0.0.4")) -- the third of an address that may have three
-		leaver:leaves()
-		assert.is_true(is_served(stranger "127.0.0.4"))
+		leaver:vanishes()
+		server:awaits(function() return pcall(is_served, stranger "127.0.0.4") end, "the place to become free")
 	end)
 
 	it("takes so many connections of an address in all", function()

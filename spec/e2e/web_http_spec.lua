@@ -28,10 +28,10 @@ module:provides("http", { name = "test"; route = {
 	["GET /promise"] = function() return promise.resolve("promised") end;
 	["GET /broken-promise"] = function() return promise.reject("oh") end;
 	["GET /mistake"] = function() error "a mistake in a module" end;
-	["GET /greed"] = function() local all = {} while true do all[#all + 1] = ("x"):rep(1 << 20) .. #all end end;
+	["GET /greed"] = function() local all = {} while true do all[#all + 1] = ("x"):rep(60 << 20) end end;
 	["GET /late-greed"] = function()
 		async.sleep(0.05)
-		local all = {} while true do all[#all + 1] = ("x"):rep(1 << 20) .. #all end
+		local all = {} while true do all[#all + 1] = ("x"):rep(60 << 20) end
 	end;
 	["GET /split"] = function(event) event.response.headers.location = "/\r\nSet-Cookie: x=y" return 302 end;
 	["GET /chunks"] = function(event)

@@ -267,17 +267,14 @@ function listener.onconnect(conn)
 	state.timer = native.timer(options.head_seconds, function () on_timeout(state) end)
 end
 
--- The bytes are in the reader already, unless it was full.
-function listener.onincoming(conn, problem)
+-- The bytes are in the reader already.
+function listener.onincoming(conn)
 	local state = states[conn]
 	if not state or state.is_closed then
 		return
 	end
 	if not state.ip then -- TLS, if there is any, stands by now
 		state.ip, state.secure = conn:ip(), conn:ssl()
-	end
-	if problem then
-		return refuse(state, 400, "Too much was sent before it was asked for")
 	end
 	if state.is_processing or state.response and not state.is_reading then
 		if not state.is_paused then -- the answer comes first
@@ -287,6 +284,13 @@ function listener.onincoming(conn, problem)
 		return
 	end
 	process(state)
+end
+
+function listener.onfull(conn)
+	local state = states[conn]
+	if state then
+		refuse(state, 400, "Too much was sent before it was asked for")
+	end
 end
 
 function listener.ondrain(conn)

@@ -1,0 +1,322 @@
+/* XMPP over WebSocket (RFC 7395): from the frames of a connection to elements, and back.
+ *
+ * Once its stream is open, what a client sends goes to its session, and what the session sends goes into the
+ * connection, without passing through Lua. Everything else is for mod_websocket, which asks `next` for it: what opens,
+ * restarts and closes the stream, pings, the end, and what is wrong.
+ *
+ * Always true: `event` is one thing that Lua has not asked for yet; nothing is read while there is one, nor while
+ * something of the session waits. */
+#include <lauxlib.h>
+
+#include "base/mem.h"
+#include "lua/bind.h"
+#include "lua/core.h"
+#include "lua/lua_stanza.h"
+#include "net/conn.h"
+#include "net/websocket.h"
+#include "xml/stanza.h"
+#include "xmpp/foreign.h"
+#include "xmpp/ns.h"
+#include "xmpp/session.h"
+
+#define SOCKET_TYPE "couplet.websocket"
+#define NS_FRAMING SLICE("urn:ietf:params:xml:ns:xmpp-framing")
+
+enum { TEXT_FRAME = 1, MESSAGE_BYTES_MAX = 64 << 20 };
+
+enum web_event { NOTHING, ELEMENT, UNFIT, BINARY, PING, PONG, CLOSE, FAILED };
+static const char *const event_names[] = { "more", "element", "unfit", "binary", "ping", "pong", "close", "failed" };
+
+struct web_socket {
+	struct lua_core *core;
+	void *conn;                      /* the conn's handle: user value 1 */
+	struct websocket_reader *reader; /* NULL when closed */
+	struct session_id session;
+	bool has_session;
+	bool is_open;                    /* elements are the session's */
+	bool is_waiting;                 /* for the session; the conn is paused */
+	bool is_reading;
+	size_t message_bytes;
+	enum web_event event;
+	struct stanza *element;          /* of ELEMENT */
+	const char *condition;           /* of UNFIT */
+	char text[WEBSOCKET_CONTROL_MAX + 128]; /* why UNFIT; what PING, PONG and CLOSE carry */
+	size_t text_len;
+};
+
+static struct session *session_of(const struct web_socket *socket)
+{
+	return socket->has_session ? server_session(socket->core->server, socket->session) : NULL;
+}
+
+/* ---- in ---- */
+
+static void keep_text(struct web_socket *socket, struct slice text)
+{
+	socket->text_len = text.len < sizeof(socket->text) ? text.len : sizeof(socket->text);
+	memcpy(socket->text, text.ptr, socket->text_len);
+}
+
+static void take_text(struct web_socket *socket, struct session *session, struct slice text)
+{
+	const char *condition = NULL, *why = NULL;
+	bool is_authed = session != NULL && session->type != SESSION_C2S_UNAUTHED;
+	struct stanza *element = lua_parse(socket->core, text, socket->message_bytes, is_authed, &condition, &why);
+	if (element == NULL) {
+		socket->event = UNFIT;
+		socket->condition = condition;
+		keep_text(socket, slice_of_str(why));
+	} else if (!socket->is_open || slice_equal(el_own_ns(element, stanza_root(element)), NS_FRAMING)) {
+		socket->event = ELEMENT;
+		socket->element = element;
+	} else if (session == NULL || session->is_ended) {
+		stanza_free(&element);
+	} else {
+		foreign_receive(session, &element);
+	}
+}
+
+static void take_message(struct web_socket *socket, struct session *session)
+{
+	static const enum web_event events[] = {
+		[WEBSOCKET_BINARY] = BINARY, [WEBSOCKET_PING] = PING,     [WEBSOCKET_PONG] = PONG,
+		[WEBSOCKET_CLOSE] = CLOSE,   [WEBSOCKET_FAILED] = FAILED, [WEBSOCKET_MORE] = NOTHING,
+	};
+	struct slice payload;
+	enum websocket_result result = websocket_next(socket->reader, &payload);
+	if (result == WEBSOCKET_TEXT) {
+		take_text(socket, session, payload);
+		return;
+	}
+	socket->event = events[result];
+	if (result == WEBSOCKET_PING || result == WEBSOCKET_PONG || result == WEBSOCKET_CLOSE)
+		keep_text(socket, payload);
+	socket->is_reading = result != WEBSOCKET_MORE;
+}
+
+/* Reads until there is something for Lua, something waits, or all is read. */
+static void read_messages(struct web_socket *socket)
+{
+	if (socket->is_reading)
+		return; /* what is done with an element may come back here */
+	socket->is_reading = true;
+	while (socket->is_reading && socket->reader != NULL && socket->event == NOTHING) {
+		struct session *session = session_of(socket);
+		struct conn *conn = lua_conn_get(socket->conn);
+		if (conn == NULL || conn_is_closing(conn))
+			break;
+		if (session != NULL && session->n_parked > 0) {
+			socket->is_waiting = true;
+			conn_pause(conn);
+			break;
+		}
+		take_message(socket, session);
+	}
+	socket->is_reading = false;
+}
+
+static enum intake_result take_in(void *ctx, struct slice bytes)
+{
+	struct web_socket *socket = ctx;
+	if (socket->reader == NULL)
+		return INTAKE_NOTHING;
+	if (websocket_push(socket->reader, bytes) != 0)
+		return INTAKE_FULL;
+	if (!socket->is_waiting)
+		read_messages(socket);
+	return socket->event != NOTHING ? INTAKE_SOMETHING : INTAKE_NOTHING;
+}
+
+/* ---- the session's transport ---- */
+
+static struct conn *open_conn(const struct session *session)
+{
+	const struct web_socket *socket = session->carried_by;
+	struct conn *conn = socket != NULL ? lua_conn_get(socket->conn) : NULL;
+	return conn != NULL && !conn_is_closing(conn) ? conn : NULL;
+}
+
+/* Room for a message of so many bytes, behind the longest head. NULL: the session is closed, it does not read. */
+static char *reserve(struct session *session, struct conn *conn, size_t bytes)
+{
+	char *space = conn_reserve(conn, WEBSOCKET_HEAD_MAX + bytes);
+	if (space == NULL)
+		session_close(session, "resource-constraint", "You are not reading what is sent to you");
+	return space;
+}
+
+/* The message stands behind the room for the longest head; it moves up to its own. */
+static void commit(struct conn *conn, char *space, size_t len)
+{
+	uint8_t head[WEBSOCKET_HEAD_MAX];
+	size_t head_len = websocket_head(TEXT_FRAME, len, head);
+	memcpy(space, head, head_len);
+	memmove(space + head_len, space + WEBSOCKET_HEAD_MAX, len);
+	conn_commit(conn, head_len + len);
+}
+
+static int send_text(struct session *session, struct slice text)
+{
+	struct conn *conn = open_conn(session);
+	char *space = conn != NULL ? reserve(session, conn, text.len) : NULL;
+	if (space == NULL)
+		return -1;
+	memcpy(space + WEBSOCKET_HEAD_MAX, text.ptr, text.len);
+	commit(conn, space, text.len);
+	return 0;
+}
+
+static int send_stanza(struct session *session, const struct stanza *stanza)
+{
+	struct conn *conn = open_conn(session);
+	char *space = conn != NULL ? reserve(session, conn, foreign_write_bound(stanza)) : NULL;
+	if (space == NULL)
+		return -1;
+	commit(conn, space, foreign_write(space + WEBSOCKET_HEAD_MAX, stanza));
+	server_count(session, stanza, SERVER_OUT);
+	return 0;
+}
+
+static void resumed(struct session *session)
+{
+	struct web_socket *socket = session->carried_by;
+	struct conn *conn = socket != NULL ? lua_conn_get(socket->conn) : NULL;
+	if (conn == NULL || !socket->is_waiting)
+		return;
+	socket->is_waiting = false;
+	conn_resume(conn);
+	read_messages(socket);
+	if (socket->event != NOTHING)
+		lua_conn_call_incoming(socket->conn);
+}
+
+static const struct transport over_websocket = { send_stanza, send_text, lua_carrier_close, resumed };
+
+/* ---- for Lua ---- */
+
+static struct web_socket *l_check_socket(lua_State *L)
+{
+	struct web_socket *socket = luaL_checkudata(L, 1, SOCKET_TYPE);
+	luaL_argcheck(L, socket->reader != NULL, 1, "the socket is closed");
+	return socket;
+}
+
+static size_t l_check_bytes(lua_State *L, int index)
+{
+	lua_Integer bytes = luaL_checkinteger(L, index);
+	luaL_argcheck(L, bytes >= 1 && bytes <= MESSAGE_BYTES_MAX, index, "a message has 1 byte to 64 MiB");
+	return (size_t)bytes;
+}
+
+/* native.websocket(conn, message_bytes, fragments) -> socket: the conn speaks WebSocket from now on. Its listener's
+ * onincoming(conn) is called when socket:next() has something, onfull(conn) when too much came at once. */
+static int l_websocket(lua_State *L)
+{
+	size_t bytes = l_check_bytes(L, 2);
+	lua_Integer fragments = luaL_checkinteger(L, 3);
+	luaL_argcheck(L, fragments >= 1 && fragments <= 1 << 20, 3, "out of range");
+	l_check_conn(L, 1);
+	struct web_socket *socket = lua_newuserdatauv(L, sizeof(*socket), 1);
+	*socket = (struct web_socket){ .core = lua_core_of(L), .conn = lua_touserdata(L, 1), .message_bytes = bytes };
+	luaL_setmetatable(L, SOCKET_TYPE);
+	lua_pushvalue(L, 1);
+	lua_setiuservalue(L, -2, 1);
+	l_set_intake(L, 1, lua_gettop(L), take_in);
+	socket->reader = websocket_reader_new(bytes, (unsigned)fragments);
+	return 1;
+}
+
+static int l_close(lua_State *L)
+{
+	struct web_socket *socket = luaL_checkudata(L, 1, SOCKET_TYPE);
+	struct session *session = session_of(socket);
+	if (session != NULL && session->carried_by == socket)
+		session->carried_by = NULL;
+	socket->has_session = false;
+	websocket_reader_free(&socket->reader);
+	stanza_free(&socket->element);
+	return 0;
+}
+
+/* socket:limit(bytes): of a message. */
+static int l_limit(lua_State *L)
+{
+	struct web_socket *socket = l_check_socket(L);
+	socket->message_bytes = l_check_bytes(L, 2);
+	websocket_limit(socket->reader, socket->message_bytes);
+	return 0;
+}
+
+/* socket:push(bytes) -> false when too much waits: what came before the conn's input did. */
+static int l_push(lua_State *L)
+{
+	struct web_socket *socket = l_check_socket(L);
+	size_t len;
+	const char *bytes = luaL_checklstring(L, 2, &len);
+	lua_pushboolean(L, websocket_push(socket->reader, slice_of(bytes, len)) == 0);
+	return 1;
+}
+
+/* socket:carry(session, is_open): the session's stanzas leave here; when is_open, elements go to it, but those of
+ * framing. */
+static int l_carry(lua_State *L)
+{
+	struct web_socket *socket = l_check_socket(L);
+	struct session *session = l_check_session(L, 2);
+	luaL_argcheck(L, session->stream == NULL, 2, "a session with a stream of its own");
+	session->transport = &over_websocket;
+	session->carried_by = socket;
+	socket->session = session->id;
+	socket->has_session = true;
+	socket->is_open = lua_toboolean(L, 3);
+	return 0;
+}
+
+/* socket:next() -> "more" (nothing now) | "element", element | "unfit", condition, text (RFC 6120 4.9.3)
+ *                | "binary" | "ping" | "pong", payload | "close", code, reason | "failed", code, why */
+static int l_next(lua_State *L)
+{
+	struct web_socket *socket = l_check_socket(L);
+	if (!socket->is_waiting)
+		read_messages(socket);
+	enum web_event event = socket->event;
+	socket->event = NOTHING;
+	lua_pushstring(L, event_names[event]);
+	switch (event) {
+	case ELEMENT:
+		l_push_stanza(L, &socket->element);
+		return 2;
+	case UNFIT:
+		lua_pushstring(L, socket->condition);
+		break;
+	case CLOSE:
+		lua_pushinteger(L, websocket_code(socket->reader));
+		break;
+	case FAILED:
+		lua_pushinteger(L, websocket_code(socket->reader));
+		lua_pushstring(L, websocket_reason(socket->reader));
+		return 3;
+	case PING:
+	case PONG:
+		break;
+	case BINARY:
+	case NOTHING:
+		return 1;
+	}
+	lua_pushlstring(L, socket->text, socket->text_len);
+	return event == UNFIT || event == CLOSE ? 3 : 2;
+}
+
+void l_add_websockets(lua_State *L)
+{
+	static const luaL_Reg functions[] = {
+		{ "websocket", l_websocket },
+		{ NULL, NULL },
+	};
+	static const luaL_Reg methods[] = {
+		{ "next", l_next }, { "push", l_push },   { "limit", l_limit },
+		{ "carry", l_carry }, { "close", l_close }, { NULL, NULL },
+	};
+	l_new_type(L, SOCKET_TYPE, methods, l_close);
+	luaL_setfuncs(L, functions, 0);
+}
