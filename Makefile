@@ -26,7 +26,7 @@ TEST_SOURCES := $(filter-out core/main/main.c,$(SOURCES)) $(wildcard core/lua/te
 FUZZERS := $(patsubst core/%.c,build/fuzz/%,$(wildcard core/*/fuzz_*.c))
 # An optional shared object NAME.so is core/lua/so_NAME.c and what it binds. Lua finds it by package.cpath.
 SHARED_OBJECTS := $(if $(filter yes,$(SQLITE)),sqlite3) $(if $(filter yes,$(UNBOUND)),unbound) \
-	$(if $(filter yes,$(CURL)),curl)
+	$(if $(filter yes,$(CURL)),curl) $(if $(filter yes,$(DBUS)),dbus)
 # It brings its own copy of the base it needs: under the plain interpreter (specs) there is no program to take it from.
 shared_base = $(addprefix core/base/,error.c hash.c mem.c random.c utf8.c)
 sqlite3_SOURCES = core/store/sqlite.c core/lua/so_sqlite.c $(shared_base)
@@ -35,6 +35,8 @@ unbound_SOURCES = core/net/dns.c core/lua/so_unbound.c $(shared_base)
 unbound_LIBS = $(UNBOUND_LIBS)
 curl_SOURCES = core/net/fetch.c core/lua/so_curl.c core/base/buf.c $(shared_base)
 curl_LIBS = $(CURL_LIBS)
+dbus_SOURCES = core/lua/so_dbus.c $(shared_base)
+dbus_LIBS = $(DBUS_LIBS)
 
 WARNINGS = -Wall -Wextra -Wconversion -Wshadow -Wformat=2 -Wstrict-prototypes -Werror=format-security \
 	-Werror=implicit-function-declaration
@@ -42,7 +44,8 @@ ifneq ($(filter true 1,$(CI) $(WERROR)),)
 WARNINGS += -Werror
 endif
 
-FLAGS = -std=gnu11 -D_GNU_SOURCE= -Icore $(LIB_CFLAGS) $(SQLITE_CFLAGS) $(UNBOUND_CFLAGS) $(CURL_CFLAGS) $(WARNINGS) -MMD -MP
+FLAGS = -std=gnu11 -D_GNU_SOURCE= -Icore $(LIB_CFLAGS) $(SQLITE_CFLAGS) $(UNBOUND_CFLAGS) $(CURL_CFLAGS) $(DBUS_CFLAGS) \
+	$(WARNINGS) -MMD -MP
 PATHS = -DCOUPLET_VERSION='"$(VERSION)"' -DCOUPLET_PREFIX='"$(PREFIX)"' -DCOUPLET_LIBDIR='"$(PREFIX)/lib/couplet"' \
 	-DCOUPLET_SYSCONFDIR='"$(SYSCONFDIR)/couplet"' -DCOUPLET_DATADIR='"$(LOCALSTATEDIR)/lib/couplet"'
 # Lua's own C modules take the interpreter's symbols from the program, hence -E.

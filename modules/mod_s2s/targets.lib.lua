@@ -90,16 +90,18 @@ local function resolvers_for(domain, note)
 	end
 	if routes then return list end
 	for _, finder in ipairs(module:get_host_items("s2s-finder")) do
-		local resolver = finder.find(domain, is_allowed_in_lan, note)
-		if resolver then return { { resolver = resolver, from = finder.name } } end
+		local resolver, is_only = finder.find(domain, is_allowed_in_lan, note)
+		if resolver then table.insert(list, { resolver = resolver, from = finder.name }) end
+		if is_only then return list end
 	end
 	local may_be = targets.is_in_lan(domain) and is_allowed_in_lan or is_allowed
 	local ip = domain:match("^%[(.*)%]$") or domain
 	if address.classify(ip) then
 		return { { resolver = basic.new(ip, DEFAULT_PORT, "tcp", { is_allowed = may_be }), from = "the domain itself" } }
 	end
-	return { { from = "DNS", resolver = service.new(domain, { "xmpps-server", "xmpp-server" }, "tcp",
-		{ default_port = DEFAULT_PORT, is_allowed = may_be, use_dane = use_dane, note = note }) } }
+	table.insert(list, { from = "DNS", resolver = service.new(domain, { "xmpps-server", "xmpp-server" }, "tcp",
+		{ default_port = DEFAULT_PORT, is_allowed = may_be, use_dane = use_dane, note = note }) })
+	return list
 end
 
 --- The targets of a domain, asked for one after the other. note: a function (text, ...) that is told what the DNS

@@ -34,7 +34,7 @@ describe("On a LAN, users of two laptops chat both ways", function()
 
 	teardown(function() network:stop() end)
 	after_each(function()
-		for _, server in ipairs { montague, capulet } do server:stop() end
+		for _, server in pairs { montague, capulet } do server:stop() end
 		montague, capulet = nil, nil
 	end)
 
@@ -71,4 +71,62 @@ describe("On a LAN, users of two laptops chat both ways", function()
 			meet()
 		end)
 	end
+
+	describe("who have Avahi", function()
+		setup(function()
+			for _, laptop in ipairs { romeo, juliet } do
+				laptop:has_bus()
+				laptop:has_avahi()
+			end
+		end)
+
+		for what, hosts in pairs {
+			["whose hosts are announced with names in .local"] = { "montague.local", "capulet.local" },
+			["whose hosts are announced with bare names"] = { "montague", "capulet" },
+		} do
+			it(what, function()
+				montague = start("romeo", "montague", hosts[1], hosts[2], nil, { "mdns" })
+				capulet = start("juliet", "capulet", hosts[2], hosts[1], nil, { "mdns" })
+				for _, server in ipairs { montague, capulet } do server:awaits_log "is announced in the local network" end
+				meet()
+				local told = explain(montague, hosts[2])
+				assert.truthy(told:find("mDNS: juliet.local is at ", 1, true), told)
+			end)
+		end
+
+		it("which finds out when two of them have the same name", function()
+			montague = start("romeo", "montague", "same.local", "other.local", nil, { "mdns" })
+			montague:awaits_log "same.local is announced in the local network"
+			capulet = start("juliet", "capulet", "same.local", "other.local", nil, { "mdns" })
+			capulet:awaits_log "Another machine in the local network is announced as same.local"
+		end)
+
+		it("whose hosts are called as the machines, and are not announced", function()
+			montague = start("romeo", "montague", "romeo.local", "juliet.local", "mdns_announce = false", { "mdns" })
+			capulet = start("juliet", "capulet", "juliet.local", "romeo.local", "mdns_announce = false", { "mdns" })
+			meet()
+		end)
+
+		it("which may come later, or again", function()
+			network:stop()
+			network = assert(lan.start())
+			romeo, juliet = network.romeo, network.juliet
+			romeo:has_bus()
+			montague = start("romeo", "montague", "montague.local", "capulet.local", nil, { "mdns" })
+			capulet = start("juliet", "capulet", "capulet.local", "montague.local", nil, { "mdns" })
+			capulet:awaits_log "The local network is not asked: the system's D-Bus cannot be reached"
+			montague:awaits_log "Avahi does not answer"
+			local avahi = romeo:has_avahi()
+			local at = montague:awaits_log "montague.local is announced in the local network"
+			avahi:kill(9)
+			avahi:wait(5)
+			romeo:has_avahi()
+			montague:awaits_log("montague.local is announced in the local network", at)
+			-- Who cannot ask says so at once.
+			local one = capulet:person "juliet"
+			one:sends "<message to='romeo@montague.local' id='m1'><body>hello?</body></message>"
+			local text = one:awaits "<message type='error' id='m1'/>":at("error", "text"):text()
+			assert.truthy(text:find("Avahi is not running", 1, true), text)
+		end)
+	end)
 end)

@@ -4,7 +4,7 @@
 --   local lan = lan.start()             nil and why, where namespaces cannot be made
 --   lan.romeo, lan.juliet               laptops: { name, ipv4 =, ipv6 =, address = where clients find it }
 --   lan.romeo:starts { host = , config = }   a server on it (spec.support.server)
---   lan.romeo:has_mdns()                D-Bus and Avahi run on it from now on
+--   lan.romeo:has_bus()   lan.romeo:has_avahi()   D-Bus and Avahi run on it from now on; they give the program
 --   lan:stop()
 --
 -- The namespaces are those of processes that wait for the end of their input: nothing is left when the spec ends.
@@ -140,22 +140,27 @@ local function write(path, text)
 	assert(file:write(text))
 end
 
---- D-Bus and Avahi run; the laptop is called NAME.local.
-function laptop:has_mdns()
-	local function spawn(...)
-		local argv = table.move({ ... }, 1, select("#", ...), 7, self:prefix())
-		local program = process.spawn(argv)
-		table.insert(self.programs, program)
-		return program
-	end
+-- A daemon with a configuration file, until it says that it is ready.
+local function daemon(self, argv, configuration, ready)
 	local folder = run("mktemp -d /tmp/couplet-lan.XXXXXX"):match "%S+"
-	write(folder .. "/bus.conf", BUS)
-	write(folder .. "/avahi.conf", AVAHI:format(self.name))
-	await_said(spawn("dbus-daemon", "--nofork", "--print-address", "--config-file=" .. folder .. "/bus.conf"), "unix:",
-		"dbus-daemon")
-	await_said(spawn("avahi-daemon", "--no-chroot", "--no-drop-root", "-f", folder .. "/avahi.conf"),
-		"Server startup complete", "avahi-daemon")
+	write(folder .. "/conf", configuration)
+	argv[#argv] = argv[#argv] .. folder .. "/conf"
+	local program = process.spawn(table.move(argv, 1, #argv, 7, self:prefix()))
+	table.insert(self.programs, program)
+	await_said(program, ready, argv[1])
 	run("rm -rf %s", folder)
+	return program
+end
+
+--- The system's D-Bus runs.
+function laptop:has_bus()
+	return daemon(self, { "dbus-daemon", "--nofork", "--print-address", "--config-file=" }, BUS, "unix:")
+end
+
+--- Avahi runs, and the laptop is called NAME.local.
+function laptop:has_avahi()
+	return daemon(self, { "avahi-daemon", "--no-chroot", "--no-drop-root", "--file=" }, AVAHI:format(self.name),
+		"Server startup complete")
 end
 
 return lan
