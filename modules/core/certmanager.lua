@@ -3,11 +3,12 @@
 -- For a host, in this order: what its `ssl` option names; its `certificate` option; a file of its name in the directory
 -- `certificates` (NAME.crt and NAME.key, NAME.pem, NAME/fullchain.pem and privkey.pem, also below live/ as certbot
 -- has them); any certificate there whose own names cover it; the same for the domain above it.
--- The tables `ssl` (everywhere), s2s_ssl, c2s_ssl ... may hold: certificate, key, cafile and capath (who is believed, in
--- place of the system's authorities), crlfile (lists of certificates that were revoked), ciphers, curveslist, protocol
--- ("tlsv1_3+"), verify ({ "peer" }: ask clients for a certificate).
 -- For a service: SERVICE_ssl, SERVICE_certificate (one, or one per port), a file of its name, else the hosts'
 -- certificates. Every service chooses by SNI among all hosts.
+--
+-- The tables `ssl` (everywhere), s2s_ssl, c2s_ssl ... may hold: certificate, key, cafile and capath (who is believed,
+-- instead of the system's authorities), crlfile (lists of certificates that were revoked), ciphers, curveslist,
+-- protocol ("tlsv1_3+"), verify ({ "peer" }: ask clients for a certificate).
 
 local config = require "prosody.core.configmanager"
 local encodings = require "prosody.util.encodings"

@@ -298,7 +298,8 @@ end
 
 --- The answer to that question. raw: what couplet.unbound's take gives. An answer is its records (n of them) and
 -- qname, qtype, qclass (numbers) · type, class (words) · rcode, status (its word) · secure: validated, be it that there
--- is nothing · bogus: false, or why validation failed; then there are no records (mend: what the admin can do about it) · nxdomain · canonname · ttl.
+-- is nothing · bogus: false, or why validation failed; then there are no records (mend: what the admin can do about
+-- it) · is_unvalidated: nothing was validated, since the name servers leave out DNSSEC · nxdomain · canonname · ttl.
 local function read_answer(raw, qname, qtype, qclass)
 	local answer = setmetatable({
 		qname = qname; qtype = qtype; qclass = qclass;

@@ -239,23 +239,25 @@ describe("With a real DNS:", function ()
 
 		it("answer everybody in time when name servers are silent, and do not slow down anybody else", function ()
 			-- In the zone without signatures: in the others validated records tell that there are no such names.
+			local canary = montague:person "benvolio"
 			local began = loop.now()
 			for i = 1, 500 do
 				romeo:sends(("<message to='a@d%d.silent.plain' id='s%d'><body>hello?</body></message>"):format(i, i))
 			end
-			local ping_began = loop.now()
-			local reply = romeo:asks "<iq type='get' to='capulet.example'><ping xmlns='urn:xmpp:ping'/></iq>"
-			assert.equal("result", reply.attr.type)
-			local ping_seconds = loop.now() - ping_began
-			local seen = {}
-			for _ = 1, 500 do
+			local seen, pings, slowest = {}, 0, 0
+			for i = 1, 500 do
+				if i == 1 or i % 50 == 0 then -- somebody else, to a server that is connected
+					local ping_began = loop.now()
+					canary:asks "<iq type='get' to='capulet.example'><ping xmlns='urn:xmpp:ping'/></iq>"
+					pings, slowest = pings + 1, math.max(slowest, loop.now() - ping_began)
+				end
 				local answer = romeo:awaits "<message type='error'/>"
 				assert.is_nil(seen[answer.attr.id])
 				seen[answer.attr.id] = true
 				assert(answer:at("error", "remote-server-timeout"), answer:at("error", "text"):text())
 			end
-			print(("    500 domains with silent name servers answered in %.1f s; a ping meanwhile took %.0f ms"):format(
-				loop.now() - began, ping_seconds * 1000))
+			print(("    500 domains with silent name servers answered in %.1f s; the slowest of %d pings meanwhile took %.0f ms")
+				:format(loop.now() - began, pings, slowest * 1000))
 		end)
 	end)
 
