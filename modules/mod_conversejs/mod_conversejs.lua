@@ -10,7 +10,7 @@
 -- @option site_name                 string: what the server calls itself
 -- @option conversejs_short_name     string, "Chat": under the icon on a phone
 -- @option conversejs_tags           list of strings, {}: more lines of HTML for the head, with URLs of this site only
--- @option conversejs_html_template  path: a page of the admin's own, in the place of ours
+-- @option conversejs_html_template  path: a page of the admin's own, in the place of ours; {dist}/ is where Converse is
 -- @option allow_registration        boolean, false: with register_ibr, people may make accounts here too
 -- @hooks  none        @fires none        @stores none
 -- @spec   spec/interop/browser_spec.lua, spec/e2e/web_conversejs_spec.lua
@@ -27,13 +27,15 @@ local files = require "prosody.net.http.files"
 local interpolation = require "prosody.util.interpolation"
 local json = require "prosody.util.json"
 local modulemanager = require "prosody.core.modulemanager"
+local wire = require "net.http.wire"
 
 -- Converse.js
 
-local function exists(path)
-	local file = io.open(path .. "/converse.min.js")
+-- What tells this build from others; nil when there is none.
+local function version_of(path)
+	local file, facts = wire.open(path, "converse.min.js")
 	if file then file:close() end
-	return file ~= nil
+	return file and facts.kind == "file" and (facts.tag:gsub("%W", "")) or nil
 end
 
 local function find_resources()
@@ -43,13 +45,23 @@ local function find_resources()
 		prosody.paths.source .. "/build/conversejs", -- make conversejs, in the source tree
 	}
 	for _, place in ipairs(places) do
-		if exists(place) then return place end
+		local version = version_of(place)
+		if version then return place, version end
 	end
 	error(("there is no converse.min.js in %s: run \"make conversejs\" (and \"make install\"), or set "
 		.. "conversejs_resources to the folder that has it"):format(table.concat(places, " or ")), 0)
 end
 
-local resources = find_resources()
+local resources, version = find_resources()
+local dist = "dist/" .. version
+
+-- Under a path that changes with the build, so that browsers may keep files for good and never mix two builds.
+local serve_file = files.serve { path = resources, directory_index = false, precompressed = true }
+local function serve_dist(event, path)
+	local own = path:match("^/?" .. version .. "/(.*)$")
+	event.response.headers.cache_control = own and "public, max-age=31536000, immutable" or "no-cache"
+	return serve_file(event, own or path)
+end
 
 -- What our page says to it
 
@@ -60,7 +72,7 @@ local function settings()
 	local base = module:http_url("conversejs", "/conversejs"):gsub("/*$", "/")
 	local is_anonymous = loaded "auth_anonymous"
 	local all = {
-		assets_path = base:match "^%a+://[^/]*(/.*)$" .. "dist/",
+		assets_path = base:match "^%a+://[^/]*(/.*)$" .. dist .. "/",
 		websocket_url = module:http_url("websocket", "/xmpp-websocket"):gsub("^http", "ws"),
 		bosh_service_url = module:http_url("bosh", "/http-bind"),
 		discover_connection_methods = false, -- they are these
@@ -95,7 +107,7 @@ end
 local name = module:get_option_string("conversejs_name",
 	module:get_option_string("site_name", module.host .. " chat"))
 local page = interpolation.new("%b{}", escape)(read(module:get_option_path("conversejs_html_template") or "page.html"),
-	{ name = name, tags = table.concat(module:get_option_array("conversejs_tags", {}), "\n") })
+	{ name = name, dist = dist, tags = table.concat(module:get_option_array("conversejs_tags", {}), "\n") })
 local style, setting = read "page.css", read "page.js"
 
 -- So that a phone can keep it among its apps.
@@ -103,8 +115,8 @@ local manifest = json.encode {
 	name = name, short_name = module:get_option_string("conversejs_short_name", "Chat"),
 	start_url = "./", scope = "./", display = "standalone", background_color = "#397491", theme_color = "#397491",
 	icons = {
-		{ src = "dist/images/logo/conversejs-filled-192.png", sizes = "192x192", type = "image/png" },
-		{ src = "dist/images/logo/conversejs-filled-512.png", sizes = "512x512", type = "image/png" },
+		{ src = dist .. "/images/logo/conversejs-filled-192.png", sizes = "192x192", type = "image/png" },
+		{ src = dist .. "/images/logo/conversejs-filled-512.png", sizes = "512x512", type = "image/png" },
 	},
 }
 
@@ -147,6 +159,6 @@ module:provides("http", {
 		["GET /page.js"] = serve("text/javascript; charset=utf-8", setting);
 		["GET /page.css"] = serve("text/css; charset=utf-8", style);
 		["GET /manifest.json"] = serve("application/manifest+json", manifest);
-		["GET /dist/*"] = files.serve { path = resources, directory_index = false, precompressed = true };
+		["GET /dist/*"] = serve_dist;
 	};
 })

@@ -41,12 +41,23 @@ describe("Chat in a browser", function()
 		assert.equal("/conversejs/", http.get(server, "/conversejs").headers.location)
 		local page = http.get(server, "/conversejs/")
 		assert.same({ 200, "text/html; charset=utf-8" }, { page.status, page.headers["content-type"] })
-		for _, path in ipairs { "dist/converse.min.js", "start.js", "page.js", "page.css", "manifest.json" } do
+		for _, path in ipairs { "start.js", "page.js", "page.css", "manifest.json" } do
 			assert.truthy(page.body:find('"' .. path .. '"', 1, true), path)
 			assert.equal(200, http.get(server, "/conversejs/" .. path).status)
 		end
 		assert.equal("script", http.get(server, "/conversejs/dist/converse.min.js").body)
+		assert.equal(404, http.get(server, "/conversejs/dist/other/converse.min.js").status)
 		assert.equal(400, http.get(server, "/conversejs/dist/../../secret").status)
+	end)
+
+	it("lets browsers keep Converse's files for good, under a path that changes with the build", function()
+		local path = http.get(server, "/conversejs/").body:match '"(dist/%w+)/converse.min.js"'
+		local script = http.get(server, "/conversejs/" .. path .. "/converse.min.js")
+		assert.same({ 200, "script", "public, max-age=31536000, immutable" },
+			{ script.status, script.body, script.headers["cache-control"] })
+		assert.equal("/conversejs/" .. path .. "/", settings("localhost").assets_path)
+		assert.equal("no-cache", http.get(server, "/conversejs/dist/converse.min.js").headers["cache-control"])
+		assert.equal("no-cache", http.get(server, "/conversejs/start.js").headers["cache-control"])
 	end)
 
 	it("sends what is compressed already to browsers that take it so (RFC 9110 12.5.3)", function()
@@ -68,8 +79,9 @@ describe("Chat in a browser", function()
 		local here = settings "montague.example"
 		assert.same({
 			"wss://chat.montague.example/web/xmpp-websocket", "https://chat.montague.example/web/http-bind",
-			"/web/conversejs/dist/", "montague.example", "login", false,
-		}, { here.websocket_url, here.bosh_service_url, here.assets_path, here.locked_domain, here.authentication,
+			true, "montague.example", "login", false,
+		}, { here.websocket_url, here.bosh_service_url, here.assets_path:find "^/web/conversejs/dist/%w+/$" ~= nil,
+			here.locked_domain, here.authentication,
 			here.allow_registration })
 	end)
 

@@ -15,10 +15,11 @@ describe("In a browser", function()
 	end)
 	after_each(function() server:stop() end)
 
-	local function play(scenario, options)
+	local function play(scenario, options, hosts)
 		server = Server.start {
 			with_http = true, more_modules = { "conversejs", "http_landing", "register_ibr", "server_contact_info",
 				"http_file_share" },
+			hosts = hosts,
 			config = 'contact_info = { support = "xmpp:help@localhost", abuse = "mailto:abuse@localhost" }\n' .. (options or ""),
 		}
 		for _, user in ipairs { "romeo", "juliet" } do server:register(user, "secret") end
@@ -34,6 +35,11 @@ describe("In a browser", function()
 
 	it("two people chat and share files with Converse.js over BOSH", function()
 		play("bosh", "conversejs_options = { websocket_url = false }; bosh_max_inactivity = 5")
+	end)
+
+	it("guests come in without a question, and people make accounts", function()
+		play("newcomers", "allow_registration = true; bosh_max_inactivity = 5",
+			{ localhost = "", ["guests.localhost"] = 'authentication = "anonymous"' })
 	end)
 
 	it("the page of the host can be read by everybody, and leads to the chat", function() play "landing" end)
