@@ -33,6 +33,7 @@ return function (options)
 	local recent = cache.new(512)  -- uploader -> list of { slot =, when =, bytes = } of the last day, oldest first
 	local pending = {}             -- slot -> { uploader =, when = }, until its file is there
 	local sweeper, total
+	local measure_total = module:measure("total_storage", "amount", { unit = "bytes" })
 
 	-- Records
 
@@ -106,6 +107,7 @@ return function (options)
 
 	local function set_total(bytes)
 		total = math.max(bytes, 0)
+		measure_total(total)
 		local ok, err = stats:set(nil, "total", total)
 		if not ok then module:log("error", "The total of all uploads cannot be stored: %s", err) end
 	end

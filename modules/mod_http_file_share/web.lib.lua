@@ -20,6 +20,8 @@ end
 -- parts: uploads (uploads.lib.lua), verify(token) -> true, claims; is_safe(type); plain_type(text).
 return function (parts)
 	local uploads = parts.uploads
+	local measure_upload = module:measure("upload", "sizes", { buckets = { 1e4, 1e5, 1e6, 1e7, 1e8 } })
+	local measure_download = module:measure("download", "rate")
 
 	-- "SLOT/FILENAME"
 	local function split(path)
@@ -82,8 +84,9 @@ return function (parts)
 			return ok, err
 		end
 		function sink.close()
-			module:log("info", "Upload %s ended early, after %d of %d bytes", claims.slot, file:written(), size)
+			local written = file:written()
 			file:close()
+			module:log("info", "Upload %s ended early, after %d of %d bytes", claims.slot, written, size)
 		end
 		return sink
 	end
@@ -115,6 +118,7 @@ return function (parts)
 		local ok, why, text = sink.file:finish() -- others are served meanwhile
 		if not ok then return failed(event, slot, why, text) end
 		uploads.completed(slot)
+		measure_upload(sink.claims.filesize)
 		module:log("info", "Upload %s is complete, %s", slot, size_text(sink.claims.filesize))
 		return 201
 	end
@@ -157,6 +161,7 @@ return function (parts)
 			if facts ~= "not-found" then module:log("error", "The file of slot %s cannot be read: %s", slot, facts) end
 			return 404
 		end
+		measure_download()
 		local headers = event.response.headers
 		add_safety(headers, record)
 		headers.cache_control = ("max-age=%d, immutable"):format(math.min(CACHE_SECONDS, record.expires - now))

@@ -366,3 +366,20 @@ describe("Sharing files", function ()
 		server:awaits(function () return get(where).status == 404 end, "the file to go")
 	end)
 end)
+
+describe("Files that Prosody took", function ()
+	it("are given at their old address", function ()
+		local server = Server.start {
+			with_http = true, data = "spec/fixtures/prosody/012-files",
+			config = 'storage = "internal"; http_file_share_expires_after = "never"',
+			hosts = { ["example.test"] = 'modules_enabled = { "http_file_share" }' },
+		}
+		local path = "/file_share/wOoLJMQDnBkrkUrt47fW1STF/a%20b.txt"
+		local response = http.get(server, path, { Host = "example.test" })
+		assert.equal(200, response.status)
+		assert.equal("text/plain; charset=utf-8", response.headers["content-type"])
+		assert.equal("5", response.headers["content-length"])
+		assert.equal(404, http.get(server, path:gsub("wO", "k5"), { Host = "example.test" }).status)
+		server:stop()
+	end)
+end)

@@ -106,7 +106,13 @@ describe("A request of a module", function ()
 		server:expects_error "the callback has a mistake"
 	end)
 	teardown(function ()
+		-- The server ends well while requests are under way.
+		peer = web_server(function () end)
+		local asked = http.request(server, "POST", "/probe", nil,
+			('for i = 1, 20 do http.request("%s/", nil, print) end return "asked"'):format(peer.url))
+		assert(asked.body == "asked", asked.body)
 		server:stop()
+		peer.stop()
 		os.execute(("rm -rf '%s'"):format(folder))
 	end)
 	after_each(function ()
@@ -360,6 +366,22 @@ describe("A request of a module", function ()
 				:find "private network", address)
 		end
 		assert.equal(1, #peer.requests)
+	end)
+
+	it("may come after a long rest, in which curl was let go", function ()
+		peer = web_server(function () return plain "awake" end)
+		assert.equal("200 awake, at rest true, 200 awake", probe([[
+			local pool = http.new()
+			local function ask()
+				local response = async.wait_for(pool:request("%s/"))
+				return response.code .. " " .. response.body
+			end
+			local first = ask()
+			for _, engine in pairs(pool._engines) do engine.idle_timer:restart(0.01) end
+			async.sleep(0.05)
+			local is_at_rest = next(pool._engines) == nil
+			return ("%%s, at rest %%s, %%s"):format(first, tostring(is_at_rest), ask())]], peer.url))
+		assert.equal(2, #peer.connections)
 	end)
 
 	it("can be cancelled, with and without a word", function ()

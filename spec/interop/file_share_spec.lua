@@ -2,6 +2,7 @@
 -- ones with flat memory.
 
 local certs = require "spec.support.certs"
+local http = require "spec.support.http"
 local outside = require "spec.support.outside"
 local Server = require "spec.support.server"
 
@@ -92,5 +93,36 @@ describe("Files", function ()
 			"75 MiB of 100 MiB", "is complete, 100 MiB" } do
 			server:awaits_log(text, from)
 		end
+	end)
+end)
+
+describe("Files that we took", function ()
+	it("are given by Prosody at the same address, should somebody go back", function ()
+		local options = {
+			with_http = true, config = 'storage = "internal"',
+			components = 'Component "upload.localhost" "http_file_share"',
+		}
+		local server = Server.start(options)
+		local reply = server:person "romeo":asks(("<iq type='get' to='upload.localhost'>"
+			.. "<request xmlns='%s' filename='a b.txt' size='5' content-type='text/plain'/></iq>"):format(NS))
+		local put = reply:at("slot", "put")
+		local path = put.attr.url:match "^https?://[^/]+(/.*)$"
+		local host = { Host = "upload.localhost" }
+		assert.equal(201, http.request(server, "PUT", path,
+			{ Host = "upload.localhost", Authorization = put:child "header":text() }, "hello").status)
+		assert.equal("hello", http.get(server, path, host).body)
+		local data = server.folder .. ".data"
+		assert(os.execute(("cp -R '%s/data' '%s'"):format(server.folder, data)))
+		server:stop()
+		options.program, options.data = "prosody", data
+		server = Server.start(options)
+		server:awaits_log "Activated service 'http'"
+		server.serves_http = server.process
+		local response = http.get(server, path, host)
+		assert.equal(200, response.status)
+		assert.equal("hello", response.body)
+		assert.truthy(response.headers["content-type"]:find "^text/plain")
+		server:stop()
+		os.execute(("rm -rf '%s'"):format(data))
 	end)
 end)
