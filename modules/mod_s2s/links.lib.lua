@@ -409,16 +409,29 @@ local function loss(theirs, reason, is_doubtful)
 		is_doubtful = is_doubtful }
 end
 
+-- Gives a function from a stanza's text to the domains it went between: mostly a stream carries one pair of them.
+local function pair_finder(session)
+	local only, n = nil, 0
+	for _, pair in ipairs(native.s2s_pairs(session)) do
+		if pair.out then only, n = pair, n + 1 end
+	end
+	if n == 1 then return function () return only.ours, only.theirs end end
+	return function (text)
+		local stanza = xml.parse(text)
+		if not stanza then return end
+		return (select(2, jid.prepped_split(stanza.attr.from))), (select(2, jid.prepped_split(stanza.attr.to)))
+	end
+end
+
 --- A stream has ended that carried stanzas of ours: those that never left go the next way, those that may have arrived
 -- are answered (or, if the session's `resends` says so and they are messages, sent again), in their order.
 function M.returned(session, reason)
 	local texts, n_sent = native.sm_leftovers(session)
+	local find_pair = pair_finder(session)
 	local again = {} -- link -> texts
 	for i, text in ipairs(texts) do
-		local stanza = xml.parse(text)
-		local _, ours = jid.split(stanza and stanza.attr.from)
-		local _, theirs = jid.split(stanza and stanza.attr.to)
-		local may_go = not is_stopping and (i > n_sent or session.resends and stanza and stanza.name == "message")
+		local ours, theirs = find_pair(text)
+		local may_go = not is_stopping and (i > n_sent or session.resends and text:find "^<message[ />]")
 		local one = hosts[ours] and may_go and get_or_new(ours, theirs)
 		if one then
 			again[one] = again[one] or {}

@@ -39,6 +39,7 @@
 -- @spec   spec/e2e/s2s_chat_spec.lua, spec/e2e/s2s_certificates_spec.lua, spec/e2e/s2s_forged_spec.lua,
 --         spec/e2e/s2s_first_use_spec.lua, spec/e2e/s2s_links_spec.lua, spec/e2e/s2s_dns_spec.lua,
 --         spec/e2e/s2s_dane_spec.lua, spec/e2e/s2s_limits_spec.lua, spec/modules/mod_s2s/race_spec.lua,
+--         spec/modules/mod_s2s/links_spec.lua, spec/e2e/s2s_kill_spec.lua, spec/e2e/s2s_dead_spec.lua,
 --         spec/modules/mod_s2s/targets_spec.lua, spec/modules/mod_s2s/policy_spec.lua,
 --         spec/modules/mod_s2s/certificates_spec.lua, spec/interop/prosody_s2s_spec.lua,
 --         spec/interop/ejabberd_s2s_spec.lua, spec/interop/lan_spec.lua

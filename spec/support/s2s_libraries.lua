@@ -2,6 +2,7 @@
 --
 --	local policy, module = libraries.load(world, "policy", { s2s_secure_auth = false })
 --	module.logged         what it has logged: { { level, text }, ... }
+--	module.timer          the last it has added: { delay =, fn = }
 
 local libraries = {}
 
@@ -11,6 +12,8 @@ api.__index = api
 function api:log(level, text, ...) table.insert(self.logged, { level, text:format(...) }) end
 
 function api:get_host_items() return {} end
+
+function api:add_timer(delay, fn) self.timer = { delay = delay, fn = fn } end
 
 function api:get_option(name, default)
 	local value = self.options[name]

@@ -362,6 +362,9 @@ local function awaits_exit(self)
 	return how, code
 end
 
+--- Waits for the process to end of itself, or by a signal it was given. Gives how, and its exit code or the signal.
+function server:awaits_exit() return awaits_exit(self) end
+
 --- Ends it like a power cut, as far as the process goes.
 function server:kill9()
 	self:signal(9)

@@ -1,0 +1,139 @@
+-- Somebody writes a lot to a hundred domains of which none is there (SECURITY C8): memory stays within the queues'
+-- limits, each message is answered once, and others notice nothing.
+--
+-- S2S_DEAD_MESSAGES (100) is how many for each domain, about 25 MB in all; with it set, the figures are printed.
+
+local federation = require "spec.support.federation"
+local loop = require "spec.support.loop"
+local Server = require "spec.support.server"
+local socket = require "socket"
+
+local per_domain = tonumber(os.getenv "S2S_DEAD_MESSAGES") or 100
+local DOMAINS, ALL_BYTES = 100, 25e6
+local LIMIT_KIB = 16 * 1024 -- of all queues
+
+describe("A hundred dead domains", function()
+	local server, romeo, juliet, silent
+	local called = {} -- connections to those who keep silent
+
+	setup(function()
+		local silent_port, closed_port = Server.free_port(), Server.free_port()
+		silent = assert(socket.bind("127.0.0.1", silent_port, DOMAINS))
+		loop.watch(silent, function() table.insert(called, (assert(silent:accept()))) end)
+		local routes = {}
+		for i = 1, DOMAINS do
+			routes[("d%d.example"):format(i)] = { port = i % 2 == 0 and silent_port or closed_port }
+		end
+		-- A log that is written faster than we read it would hold up the server.
+		server = federation.alone { routes = routes, config = "log = { info = '*console' }" }
+		romeo = server:person("romeo", { tls = "direct" })
+		juliet = server:person("juliet", { tls = "direct" })
+	end)
+	teardown(function()
+		server:stop()
+		loop.forget(silent)
+		silent:close()
+	end)
+
+	-- Round trips of somebody else, until is_over(). Gives the median and the longest, in seconds.
+	local function pings_until(is_over)
+		local took, began = {}, nil
+		juliet:forgets()
+		local function ping()
+			began = loop.now()
+			juliet:queues_raw(("<iq type='get' to='montague.example' id='p%d'><ping xmlns='urn:xmpp:ping'/></iq>"):format(
+				#took + 1))
+		end
+		ping()
+		loop.await(function()
+			for _, stanza in ipairs(juliet.inbox) do
+				if stanza.attr.id == "p" .. #took + 1 then
+					table.insert(took, loop.now() - began)
+					if not is_over() then ping() end
+				end
+			end
+			juliet:forgets()
+			return is_over()
+		end, "the answers", 120)
+		table.sort(took)
+		return took[#took // 2 + 1] or 0, took[#took] or 0
+	end
+
+	-- Turns of the server so far: all, and those longer than 5, 20 and 100 ms (nobody else was served meanwhile).
+	local BOUNDS = { 9, 11, 13 } -- buckets of core/base/histogram.h
+	local function turns()
+		local said = server:ctl("shell", '> table.concat(require "couplet.native".figures().turns, " ")')
+		local below = {}
+		for n in said:gmatch "%d+" do below[#below + 1] = tonumber(n) end
+		local all = below[20]
+		return { all, all - below[BOUNDS[1]], all - below[BOUNDS[2]], all - below[BOUNDS[3]] }
+	end
+
+	local function tell(text, ...)
+		if os.getenv "S2S_DEAD_MESSAGES" then print("\t" .. text:format(...)) end
+	end
+
+	it("cost memory within the limit, an answer for each message, and nobody else anything", function()
+		local n = 0
+		local quiet = { pings_until(function() n = n + 1; return n > 2000 end) }
+		local before, cpu, turns_before = server:memory(), server:cpu_seconds(), turns()
+
+		-- All is written, as fast as the server takes it.
+		local answers, n_answers, full = {}, 0, 0
+		local function look()
+			for _, stanza in ipairs(romeo.inbox) do
+				if stanza.name == "message" then
+					assert(stanza.attr.type == "error", tostring(stanza))
+					assert(not answers[stanza.attr.id], "answered twice: " .. stanza.attr.id)
+					answers[stanza.attr.id] = true
+					n_answers = n_answers + 1
+					if stanza:at("error", "resource-constraint") then full = full + 1 end
+				end
+			end
+			romeo:forgets()
+		end
+		local body = ("x"):rep(ALL_BYTES // (DOMAINS * per_domain))
+		local i, d, is_sent = 1, 0, false
+		local function write()
+			look()
+			while romeo.output == "" and not is_sent do
+				local some = {}
+				for _ = 1, 20 do
+					d = d + 1
+					if d > DOMAINS then i, d = i + 1, 1 end
+					if i > per_domain then break end
+					table.insert(some, ("<message to='a@d%d.example' id='d%d %d'><body>%s</body></message>"):format(d, d, i, body))
+				end
+				is_sent = i > per_domain
+				romeo:queues_raw(table.concat(some))
+			end
+			return is_sent and romeo.output == ""
+		end
+		local writing = { pings_until(write) }
+		romeo:settles()
+		look()
+		local peak = server:memory "peak"
+
+		-- Those who kept silent go; what waited comes back.
+		assert.equal(DOMAINS // 2, #called)
+		for _, connection in ipairs(called) do connection:close() end
+		local answering = { pings_until(function()
+			look()
+			return n_answers == DOMAINS * per_domain
+		end) }
+		romeo:receives_nothing()
+		tell("%d messages, all answered, %d of them because the queues were full", n_answers, full)
+		tell("%.0f microseconds of processor time for each", (server:cpu_seconds() - cpu) / n_answers * 1e6)
+		tell("memory %d KiB before, at most %d KiB (+%.1f MiB)", before, peak, (peak - before) / 1024)
+		local now = turns()
+		for k = 1, 4 do now[k] = now[k] - turns_before[k] end
+		tell("%d turns of the server, of which %d were longer than 5 ms, %d than 20 ms, %d than 100 ms", table.unpack(now))
+		for _, one in ipairs { { "before", quiet }, { "while they were written", writing },
+			{ "while they were answered", answering } } do
+			tell("another user's ping %s: median %.2f ms, longest %.1f ms", one[1], one[2][1] * 1e3, one[2][2] * 1e3)
+		end
+		-- Lua keeps up to twice what is used before it collects.
+		assert.is_true(peak - before < 3 * LIMIT_KIB, ("it grew by %d KiB"):format(peak - before))
+		assert.is_true(full > 0, "the limit was never reached")
+	end)
+end)
