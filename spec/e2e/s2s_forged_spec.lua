@@ -2,7 +2,9 @@
 -- stanza gets through.
 
 local federation = require "spec.support.federation"
+local loop = require "spec.support.loop"
 
+local NS_SASL = "urn:ietf:params:xml:ns:xmpp-sasl"
 local DB = "xmlns='jabber:server:dialback'"
 
 describe("A server that has proven to be verona.example", function()
@@ -219,5 +221,102 @@ describe("A key that we are asked about (C2)", function()
 
 	it("of a host that is not ours is nobody's", function()
 		assert.equal("error", verdict("verona.example", "nowhere.example", "417", "x"))
+	end)
+end)
+
+describe("A server that we have come to (C4)", function()
+	local server, listener, romeo, verona
+
+	setup(function()
+		listener = federation.listener "verona.example"
+		server = federation.alone {
+			hosts = { ["montague.example"] = "", ["capulet.example"] = "" }, more_modules = { "s2s_bidi" },
+			routes = { ["verona.example"] = { port = listener.port, direct_tls = true } },
+		}
+		romeo = server:person("romeo", { host = "montague.example" })
+	end)
+	teardown(function()
+		server:stop()
+		listener:close()
+	end)
+	after_each(function()
+		verona:vanishes()
+		server:awaits(function()
+			return server:ctl("s2s", "show"):find("0 streams", 1, true)
+		end, "the end of the stream")
+		server:ctl("s2s", "close", "verona.example")
+		romeo:forgets()
+	end)
+
+	-- Romeo's message brings us there; the other side believes us, and gets it.
+	local function is_called(offer)
+		romeo:sends "<message to='nurse@verona.example'><body>hello</body></message>"
+		verona = listener:accepts()
+		local files = federation.certificate "verona"
+		verona.options.sni = false
+		verona:handshake { mode = "server", certificate = files.certificate, key = files.key }
+		local function answers(features)
+			verona:new_parser()
+			loop.await(function() return verona.header end, "our header")
+			verona:sends_raw(verona:header_text { xmlns = "jabber:server", from = "verona.example", to = "montague.example",
+				id = "1" } .. "<stream:features>" .. features .. "</stream:features>")
+		end
+		answers(("<mechanisms xmlns='%s'><mechanism>EXTERNAL</mechanism></mechanisms>"):format(NS_SASL) .. offer)
+		verona:awaits(("<auth xmlns='%s' mechanism='EXTERNAL'/>"):format(NS_SASL))
+		verona:sends_raw(("<success xmlns='%s'/>"):format(NS_SASL))
+		answers ""
+		verona:awaits "<message xmlns='jabber:server' to='nurse@verona.example'><body>hello</body></message>"
+		romeo:forgets()
+	end
+
+	local WITH_BIDI = "<bidi xmlns='urn:xmpp:features:bidi'/>"
+	local HERS = "<message from='nurse@verona.example' to='romeo@montague.example'><body>hi</body></message>"
+
+	it("is not heard there, when one direction was agreed on", function()
+		is_called ""
+		verona:sends(HERS)
+		verona:is_thrown_out "invalid-from"
+		romeo:receives_nothing()
+	end)
+
+	it("is heard there, when both were", function()
+		is_called(WITH_BIDI)
+		verona:sends(HERS)
+		romeo:receives "<message from='nurse@verona.example'><body>hi</body></message>"
+	end)
+
+	for what, addresses in pairs {
+		["as another domain"] = { "tybalt@capulet.org", "romeo@montague.example" },
+		["as one of our users"] = { "juliet@capulet.example", "romeo@montague.example" },
+		["as the user it talks to"] = { "romeo@montague.example", "romeo@montague.example" },
+		["to another host of ours"] = { "nurse@verona.example", "romeo@capulet.example" },
+	} do
+		it("is not heard " .. what .. " even then", function()
+			is_called(WITH_BIDI)
+			verona:sends(("<message from='%s' to='%s'><body>x</body></message>"):format(addresses[1], addresses[2]))
+			verona:is_thrown_out "invalid-from"
+			romeo:receives_nothing()
+		end)
+	end
+end)
+
+describe("A host of ours (C9)", function()
+	it("is never connected to, whatever the configuration says", function()
+		local listener = federation.listener "capulet.example"
+		local server = federation.alone { hosts = { ["montague.example"] = "", ["capulet.example"] = "" },
+			routes = { ["capulet.example"] = { port = listener.port } } }
+		finally(function()
+			server:stop()
+			listener:close()
+		end)
+		local romeo = server:person("romeo", { host = "montague.example" })
+		local juliet = server:person("juliet", { host = "capulet.example" })
+		romeo:sends "<message to='juliet@capulet.example'><body>hello</body></message>"
+		juliet:receives(("<message from='%s'><body>hello</body></message>"):format(romeo.jid))
+		romeo:sends "<iq type='get' id='p' to='capulet.example'><ping xmlns='urn:xmpp:ping'/></iq>"
+		romeo:awaits "<iq type='result' id='p' from='capulet.example'/>"
+		local said = server:ctl("s2s", "show")
+		assert.truthy(said:find("0 streams", 1, true), said)
+		assert.is_false(listener:is_called(0))
 	end)
 end)
