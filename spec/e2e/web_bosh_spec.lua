@@ -304,14 +304,47 @@ describe("A BOSH session", function()
 		assert.equal("Content-Type", response.headers["access-control-allow-headers"])
 	end)
 
+	it("is never for pages with somebody's cookies, nor for scripts", function() -- SECURITY E5
+		local body = ("<body xmlns='http://jabber.org/protocol/httpbind' rid='1' to='localhost'/>")
+		local response = new():posts(body, { Origin = "https://chat.example", Cookie = "a=b" }).conn:response()
+		assert.equal("https://chat.example", response.headers["access-control-allow-origin"])
+		assert.is_nil(response.headers["access-control-allow-credentials"])
+		response = http.get(server, "/http-bind?callback=steal&body=%3Cbody%2F%3E", nil, { tls = true })
+		assert.is_nil(response.body:find "steal")
+		assert.is_nil(response.headers["content-type"]:find "script")
+	end)
+
 	it("works in pieces of a byte", function()
 		assert.equal("romeo@localhost/web", new({ trickle = true }):logs_in("romeo", "secret", "web").jid)
 	end)
 
-	it("cannot be had in any number without logging in", function()
-		local last
-		for _ = 1, 70 do last = new():creates() end
-		assert.equal("policy-violation", condition(last))
+	-- Asks for so many sessions, a hundred on a connection; gives how many were refused.
+	local function create_many(n, headers)
+		local refused = 0
+		for _ = 1, n // 100 do
+			local conn = http.connect(server)
+			local texts = {}
+			for i = 1, 100 do
+				local body = ("<body xmlns='http://jabber.org/protocol/httpbind' rid='%d' to='localhost'/>"):format(i)
+				texts[i] = ("POST /http-bind HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/xml\r\n%s"
+					.. "Content-Length: %d\r\n\r\n%s"):format(headers and headers(i) or "", #body, body)
+			end
+			conn:sends(table.concat(texts))
+			conn:ends()
+			local _, answers = conn:raw():gsub("HTTP/1.1 200 OK", "")
+			assert.equal(100, answers)
+			refused = refused + select(2, conn:raw():gsub("condition='policy%-violation'", ""))
+		end
+		return refused
+	end
+
+	it("cannot be had in any number without logging in, nor by who says to be somebody else", function()
+		loop.await(function() return alive() == before end, "the sessions of others to end", 20)
+		local before_kib = server:memory()
+		assert.equal(200 - 60, create_many(200, function(i) return ("X-Forwarded-For: 192.0.2.%d\r\n"):format(i) end))
+		local n = os.getenv "COUPLET_TRICKLE" and 200 or 10000
+		assert.truthy(create_many(n) >= n - 60 * 10) -- every three seconds those that were made end, of inactivity
+		assert.truthy(server:memory() - before_kib < 4096, server:memory() - before_kib)
 		loop.await(function() return alive() == before end, "the sessions to end", 20)
 		assert.is_nil(new():creates().attr.condition)
 	end)

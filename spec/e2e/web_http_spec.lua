@@ -400,17 +400,52 @@ describe("The web server", function()
 			assert.equal("", conn:raw())
 		end)
 
-		it("heads that take longer than ten seconds", function()
-			local conn = http.connect(server):sends "GET / HTTP/1.1\r\nHost: localhost\r\nA: "
+		it("heads that take longer than ten seconds, and bodies slower than 500 bytes a second", function()
+			local head = http.connect(server):sends "GET / HTTP/1.1\r\nHost: localhost\r\nA: "
+			local body = http.connect(server)
+				:sends "POST /test/echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9000\r\n\r\n"
 			local started = loop.now()
-			while conn:is_open() and loop.now() - started < 14 do
-				loop.try_await(function() return conn.client.closed end, 1)
-				conn:sends "x"
-				if conn:raw() ~= "" then break end
+			while loop.now() - started < 14 and not (head.client.closed and body.client.closed) do
+				loop.try_await(function() return head.client.closed and body.client.closed end, 1)
+				for _, conn in ipairs { head, body } do
+					if conn:raw() == "" then conn:sends "x" end
+				end
 			end
-			assert.equal(408, conn:response().status)
+			assert.equal(408, head:response().status)
+			assert.equal(408, body:response().status)
 			assert.truthy(loop.now() - started < 12.5)
 		end)
+
+		it("nobody because others are slow", function()
+			local slow = {}
+			for i = 1, 200 do
+				slow[i] = http.connect(server):sends "GET /test/text HTTP/1.1\r\nHost: localhost\r\nA: b\r\n"
+			end
+			assert.equal("hello", get("/test/text").body)
+			for i, conn in ipairs(slow) do
+				conn:sends(("B: %d\r\n\r\n"):format(i))
+				assert.equal("hello", conn:response().body)
+			end
+		end)
+	end)
+
+	it("keeps nothing of what it was asked: hosts, paths, methods, headers (SECURITY E9)", function()
+		local function ask(from, to)
+			for hundred = from, to do
+				local conn, texts = http.connect(server), {}
+				for i = 1, 100 do
+					local n = hundred * 100 + i
+					texts[i] = ("M%d /path%d/%d?q%d HTTP/1.1\r\nHost: h%d.example\r\nX-H%d: v%d\r\n\r\n"):format(n, n, n, n, n, n, n)
+				end
+				conn:sends(table.concat(texts))
+				conn:ends()
+				assert.equal(100, (select(2, conn:raw():gsub("HTTP/1.1 404 ", ""))))
+			end
+		end
+		ask(1, 10)
+		local before = server:memory()
+		ask(11, os.getenv "COUPLET_TRICKLE" and 20 or 210)
+		assert.truthy(server:memory() - before < 2048, server:memory() - before)
 	end)
 
 	it("sends a hundred megabytes without growing", function()
