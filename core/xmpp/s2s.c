@@ -221,8 +221,10 @@ static int send_by(struct session *session, struct stanza *stanza)
 static bool is_too_big(const struct session *session, const struct stanza *stanza)
 {
 	uint32_t max_bytes = session->s2s->max_bytes;
+	if (max_bytes == 0)
+		return false;
 	size_t bound = write_bound(stanza, stanza_root(stanza));
-	if (max_bytes == 0 || bound <= max_bytes)
+	if (bound <= max_bytes)
 		return false;
 	char *text = mem_new(bound);
 	size_t len = write_into(text, stanza, stanza_root(stanza), NS_SERVER);

@@ -194,6 +194,7 @@ local function connect(self, target)
 	if not context then return nil, "Our own TLS is not set up: " .. tostring(has_certificate) end
 	self:note("connecting to %s port %d%s%s", target.address, target.port, target.direct_tls and " with direct TLS" or "",
 		target.name and (" (%s)"):format(target.name) or "")
+	-- The domain for SNI, not the server's name, whatever the DNS proves: XEP-0368 2, and what everybody looks for.
 	local session, err = native.connect_s2s {
 		from_host = self.ours, to_host = self.theirs, address = target.address, port = target.port,
 		tls = target.direct_tls and context or nil, sni = policy.dns_name(self.theirs),
