@@ -20,7 +20,7 @@ local function owner(username)
 	return username;
 end
 
--- keyval, map
+-- keyval; storagemanager makes map of it
 
 local keyval = {};
 keyval.__index = keyval;
@@ -38,65 +38,13 @@ function keyval:users()
 	return datamanager.users(host, self.store, "keyval");
 end
 
-local map = { remove = {} };
-map.__index = map;
-
-function map:get(username, key)
-	local value, err = datamanager.load(owner(username), host, self.store);
-	if value == nil then return nil, err; end
-	return value[key];
-end
-
-function map:set(username, key, value)
-	if value == nil then value = map.remove; end
-	return self:set_keys(username, { [key] = value });
-end
-
-function map:set_keys(username, changes)
-	local value, err = datamanager.load(owner(username), host, self.store);
-	if value == nil and err then return nil, err; end
-	value = value or {};
-	for key, member in pairs(changes) do
-		if member == map.remove then member = nil; end
-		value[key] = member;
-	end
-	return datamanager.store(owner(username), host, self.store, value);
-end
-
-function map:get_all(key)
-	local found = {};
-	for username in datamanager.users(host, self.store, "keyval") do
-		local value, err = self:get(username, key);
-		if value == nil and err then return nil, err; end
-		found[username] = value;
-	end
-	return found;
-end
-
-function map:delete_all(key)
-	local found, err = self:get_all(key);
-	if not found then return nil, err; end
-	for username in pairs(found) do
-		local ok, why = self:set(username, key, nil);
-		if not ok then return nil, why; end
-	end
-	return true;
-end
-
 -- archive: each item is a preserialised stanza (or a plain table) in which key, when and with are kept as well, and for
 -- stanzas attr.stamp, which says `when` once more and is not part of the stanza.
 
 local archive = {};
 archive.__index = archive;
 
-archive.caps = {
-	total = true;
-	quota = archive_item_limit;
-	truncate = true;
-	full_id_range = true;
-	ids = true;
-	wildcard_delete = true;
-};
+archive.caps = archives.caps(archive_item_limit);
 
 local function is_stored_stanza(item)
 	return type(item.name) == "string" and type(item.attr) == "table";
@@ -252,7 +200,7 @@ end
 
 -- The driver
 
-local kinds = { keyval = keyval, map = map, archive = archive };
+local kinds = { keyval = keyval, archive = archive };
 
 local driver = {};
 

@@ -103,14 +103,7 @@ map.users = keyval.users;
 local archive = {};
 archive.__index = archive;
 
-archive.caps = {
-	total = true;
-	quota = archive_item_limit;
-	truncate = true;
-	full_id_range = true;
-	ids = true;
-	wildcard_delete = true;
-};
+archive.caps = archives.caps(archive_item_limit);
 
 function archive:append(username, key, value, when, with)
 	if type(value) ~= "table" and not st.is_stanza(value) then return nil, "unsupported-datatype"; end

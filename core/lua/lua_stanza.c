@@ -455,30 +455,29 @@ static bool moves_along(const struct handle *h, const struct handle *from)
 	return &from->owner->handle == from && !from->owner->registered && from->owner != h->owner;
 }
 
-void l_add_stanza(lua_State *L, int arg, struct handle *h, struct el parent, int from)
+typedef struct el put_fn(struct stanza *st, struct el at, const struct stanza *from, struct el what);
+
+static void l_put_stanza(lua_State *L, int arg, struct handle *h, struct el at, int from, put_fn *put)
 {
 	int top = lua_gettop(L);
 	struct handle *other = l_check_handle(L, from);
 	l_check_room(L, h, stanza_used(stanza_of(other)));
 	bool moves = moves_along(h, other);
 	l_open_change(L, arg, h);
-	struct el copy = el_add_copy(stanza_of(h), parent, stanza_of(other), other->el);
+	struct el copy = put(stanza_of(h), at, stanza_of(other), other->el);
 	if (moves)
 		l_move_handles(L, top + 1, h->owner, copy, from);
 	lua_settop(L, top);
 }
 
+void l_add_stanza(lua_State *L, int arg, struct handle *h, struct el parent, int from)
+{
+	l_put_stanza(L, arg, h, parent, from, el_add_copy);
+}
+
 void l_replace_with_stanza(lua_State *L, int arg, struct handle *h, struct el node, int from)
 {
-	int top = lua_gettop(L);
-	struct handle *other = l_check_handle(L, from);
-	l_check_room(L, h, stanza_used(stanza_of(other)));
-	bool moves = moves_along(h, other);
-	l_open_change(L, arg, h);
-	struct el copy = el_replace(stanza_of(h), node, stanza_of(other), other->el);
-	if (moves)
-		l_move_handles(L, top + 1, h->owner, copy, from);
-	lua_settop(L, top);
+	l_put_stanza(L, arg, h, node, from, el_replace);
 }
 
 /* ---- metamethods ---- */

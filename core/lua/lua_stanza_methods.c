@@ -241,30 +241,28 @@ static int l_get_child_with_attr(lua_State *L)
 	return 0;
 }
 
-static int l_child_with_name(lua_State *L)
+/* Pushes the first child of which that part is argument 2. */
+static int l_first_child(lua_State *L, struct slice (*part_of)(const struct stanza *st, struct el el))
 {
 	struct handle *h = l_check_handle(L, 1);
 	const struct stanza *st = stanza_of(h);
-	struct slice name;
-	name.ptr = luaL_checklstring(L, 2, &name.len);
+	struct slice wanted;
+	wanted.ptr = luaL_checklstring(L, 2, &wanted.len);
 	struct el el = el_first(st, h->el);
-	while (!el_is_none(el) && !slice_equal(el_name(st, el), name))
+	while (!el_is_none(el) && !slice_equal(part_of(st, el), wanted))
 		el = el_next(st, el);
 	l_push_node(L, 1, h, el);
 	return 1;
 }
 
+static int l_child_with_name(lua_State *L)
+{
+	return l_first_child(L, el_name);
+}
+
 static int l_child_with_ns(lua_State *L)
 {
-	struct handle *h = l_check_handle(L, 1);
-	const struct stanza *st = stanza_of(h);
-	struct slice ns;
-	ns.ptr = luaL_checklstring(L, 2, &ns.len);
-	struct el el = el_first(st, h->el);
-	while (!el_is_none(el) && !slice_equal(el_ns(st, el), ns))
-		el = el_next(st, el);
-	l_push_node(L, 1, h, el);
-	return 1;
+	return l_first_child(L, el_ns);
 }
 
 static int l_get_text(lua_State *L)

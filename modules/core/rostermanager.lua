@@ -268,22 +268,23 @@ function _M.subscription_row(direction, presence_type, username, host, contact)
 	return rows[state_of(_M.load_roster(username, host), contact)]
 end
 
---- Does the contact get the user's presence? Users get their own.
-function _M.is_contact_subscribed(username, host, contact)
+-- Does presence flow that way, "from" the user or "to" the user? Users get their own.
+local function is_subscribed(username, host, contact, direction)
 	if contact == username .. "@" .. host then
 		return true
 	end
 	local subscription = kept_state(username, host, contact).subscription
-	return subscription == "from" or subscription == "both"
+	return subscription == direction or subscription == "both"
+end
+
+--- Does the contact get the user's presence?
+function _M.is_contact_subscribed(username, host, contact)
+	return is_subscribed(username, host, contact, "from")
 end
 
 --- Does the user get the contact's presence?
 function _M.is_user_subscribed(username, host, contact)
-	if contact == username .. "@" .. host then
-		return true
-	end
-	local subscription = kept_state(username, host, contact).subscription
-	return subscription == "to" or subscription == "both"
+	return is_subscribed(username, host, contact, "to")
 end
 
 --- Has the contact asked, and was not answered yet? The request (a stanza, or true) or nil.

@@ -146,14 +146,20 @@ function _M.user_exists(username, host)
 	return call(host, "user_exists", username)
 end
 
---- Makes an account. Callers who let people register fire user-registered.
-function _M.create_user(username, password, host)
-	local ok, err = call(host, "create_user", username, password)
+-- Has the provider do it to the account of the event; then the log hears that it was done, and the modules by
+-- user-created, user-deleted, user-enabled or user-disabled.
+local function change(method, done, event, ...)
+	local ok, err = call(event.host, method, event.username, ...)
 	if ok then
-		log("info", "The account %s@%s was created", username, host)
-		prosody.events.fire_event("user-created", { username = username, host = host })
+		log("info", "The account %s@%s was %s", event.username, event.host, done)
+		prosody.events.fire_event("user-" .. done, event)
 	end
 	return ok, err
+end
+
+--- Makes an account. Callers who let people register fire user-registered.
+function _M.create_user(username, password, host)
+	return change("create_user", "created", { username = username, host = host }, password)
 end
 
 --- Makes an account that has a role from the start.
@@ -176,12 +182,7 @@ end
 
 --- Deletes an account. What modules keep of it goes with the event user-deleted.
 function _M.delete_user(username, host)
-	local ok, err = call(host, "delete_user", username)
-	if ok then
-		log("info", "The account %s@%s was deleted", username, host)
-		prosody.events.fire_event("user-deleted", { username = username, host = host })
-	end
-	return ok, err
+	return change("delete_user", "deleted", { username = username, host = host })
 end
 
 --- Can the account be used? Providers that know no disabled accounts say yes for those that exist.
@@ -194,22 +195,12 @@ function _M.user_is_enabled(username, host)
 end
 
 function _M.enable_user(username, host)
-	local ok, err = call(host, "enable", username)
-	if ok then
-		log("info", "The account %s@%s was enabled", username, host)
-		prosody.events.fire_event("user-enabled", { username = username, host = host })
-	end
-	return ok, err
+	return change("enable", "enabled", { username = username, host = host })
 end
 
 --- Keeps the account but lets nobody use it. meta: { reason =, comment = ... } kept with it.
 function _M.disable_user(username, host, meta)
-	local ok, err = call(host, "disable", username, meta)
-	if ok then
-		log("info", "The account %s@%s was disabled", username, host)
-		prosody.events.fire_event("user-disabled", { username = username, host = host, meta = meta })
-	end
-	return ok, err
+	return change("disable", "disabled", { username = username, host = host, meta = meta }, meta)
 end
 
 --- Iterates over the names of a host's accounts.

@@ -18,14 +18,7 @@ local encode, decode, must_decode = values_of_rows.encode, values_of_rows.decode
 local archive = {};
 archive.__index = archive;
 
-archive.caps = {
-	total = true;
-	quota = archive_item_limit;
-	truncate = true;
-	full_id_range = true;
-	ids = true;
-	wildcard_delete = true;
-};
+archive.caps = archives.caps(archive_item_limit);
 
 local ARCHIVE_COUNT = [[SELECT COUNT(*) FROM "prosodyarchive" WHERE "host" = ? AND "user" = ? AND "store" = ?]];
 local ARCHIVE_INSERT = [[INSERT INTO "prosodyarchive"

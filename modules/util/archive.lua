@@ -131,7 +131,20 @@ local function keys(t)
 	end
 end
 
+--- What a driver is able to that answers all of these queries and keeps at most `quota` items for a user.
+local function caps(quota)
+	return {
+		total = true;
+		quota = quota;
+		truncate = true;
+		full_id_range = true;
+		ids = true;
+		wildcard_delete = true;
+	};
+end
+
 return {
+	caps = caps;
 	position = position;
 	find = find;
 	remove = remove;

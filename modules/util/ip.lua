@@ -1,6 +1,7 @@
 --- IP addresses: reading, comparing, ranges, and the properties RFC 6724 sorts by.
 -- Always true: `addr` is the text as util.net writes it, `packed` 4 or 16 bytes, `proto` "IPv4" or "IPv6". Two are
 -- equal when their bytes are. An IPv4 address and the IPv6 address it maps to (::ffff:a.b.c.d) are in the same ranges.
+local common_prefix_bits = require "prosody.util.strbitop".common_prefix_bits
 local net = require "prosody.util.net"
 local getmetatable, ipairs, setmetatable, tonumber, type = getmetatable, ipairs, setmetatable, tonumber, type
 local s_byte, s_char, s_gsub, s_match, s_rep, s_sub =
@@ -80,25 +81,9 @@ local function bits_of(bytes)
 	end))
 end
 
--- How many leading bits are equal in two strings of equal length.
-local function equal_bits(a, b)
-	for i = 1, #a do
-		local difference = s_byte(a, i) ~ s_byte(b, i)
-		if difference ~= 0 then
-			local n = (i - 1) * 8
-			while difference < 128 do
-				difference = difference << 1
-				n = n + 1
-			end
-			return n
-		end
-	end
-	return #a * 8
-end
-
 --- How many leading bits two addresses have in common, of 128; IPv4 counts as mapped.
 local function common_prefix_length(a, b)
-	return equal_bits(full(a), full(b))
+	return common_prefix_bits(full(a), full(b))
 end
 
 --- Is ip in the range of `bits` bits at `range`? Without bits: is it that address?
