@@ -84,9 +84,9 @@ end
 local function resolvers_for(domain, note)
 	local list = {}
 	local routes = overrides[domain]
-	for _, route in ipairs(routes or {}) do
+	for rank, route in ipairs(routes or {}) do
 		table.insert(list, { resolver = basic.new(route.host or domain, port_of(route), "tcp", { note = note }),
-			direct_tls = route.direct_tls or false, from = "s2s_connect_overrides" })
+			direct_tls = route.direct_tls or false, from = "s2s_connect_overrides", priority = rank })
 	end
 	if routes then return list end
 	for _, finder in ipairs(module:get_host_items("s2s-finder")) do
@@ -135,7 +135,7 @@ function methods:next(cb)
 		local direct_tls = current.direct_tls
 		if direct_tls == nil then direct_tls = extra and extra.direct_tls or false end
 		cb { address = ip, port = port, direct_tls = direct_tls, name = extra and extra.target, from = current.from,
-			priority = extra and extra.priority, tlsa = extra and extra.tlsa, is_secure = use_dane and extra and extra.secure }
+			priority = extra and extra.priority or current.priority, tlsa = extra and extra.tlsa, is_secure = use_dane and extra and extra.secure }
 	end)
 end
 

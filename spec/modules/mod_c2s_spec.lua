@@ -84,4 +84,15 @@ describe("mod_c2s", function ()
 		for key, value in pairs(module_api:shared("/*/c2s/sessions")) do found[key] = value end
 		assert.same({ [conn] = session }, found)
 	end)
+
+	it("tells clients what it takes, before they are in and after (XEP-0478)", function ()
+		start "c2s_stanza_size_limit = 100000; c2s_unauthed_stanza_size_limit = 9000; c2s_timeout = 20"
+		local st = require "util.stanza"
+		for kind, expected in pairs { c2s_unauthed = { "9000", "20" }, c2s = { "100000", "300" } } do
+			local features = st.stanza "features"
+			events.fire_event("stream-features", { origin = { type = kind }, features = features })
+			local limits = features:get_child("limits", "urn:xmpp:stream-limits:0")
+			assert.same(expected, { limits:get_child_text "max-bytes", limits:get_child_text "idle-seconds" })
+		end
+	end)
 end)

@@ -63,7 +63,9 @@ describe("Where to connect", function ()
 			["here.example"] = { port = 7000 },
 		} }
 		assert.equal("127.0.0.1:7", (all(targets, "capulet.secure")))
-		assert.equal("10.0.0.1:5270! 192.0.2.10:5269", (all(targets, "list.example")))
+		local list, _, found = all(targets, "list.example")
+		assert.equal("10.0.0.1:5270! 192.0.2.10:5269", list)
+		assert.same({ 1, 2 }, { found[1].priority, found[2].priority }) -- the first is meant to be better
 		assert.equal("", (all(targets, "here.example"))) -- the name itself, which has no address
 	end)
 
