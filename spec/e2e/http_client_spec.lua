@@ -12,6 +12,7 @@ module:depends "http"
 local async = require "prosody.util.async"
 local http = require "prosody.net.http"
 module:provides("http", { name = "probe"; route = {
+	["GET /peer"] = function (event) return event.request.conn:ssl_peerchain_pem() or "nobody" end;
 	["POST"] = function (event)
 		local env = setmetatable({ http = http, async = async, module = module, native = require "couplet.native",
 			errors = require "prosody.net.http.errors" }, { __index = _G })
@@ -90,6 +91,40 @@ end
 local function plain(body, status, headers)
 	return ("HTTP/1.1 %s\r\n%sContent-Length: %d\r\n\r\n%s"):format(status or "200 OK", headers or "", #body, body)
 end
+
+-- SECURITY E3
+describe("A URL that a user writes", function ()
+	it("is fetched by nobody here", function ()
+		local server = Server.start { with_http = true, more_modules = { "http_file_share", "offline" } }
+		local peer = web_server(function () return plain "fetched" end)
+		local romeo, juliet = server:person "romeo", server:person "juliet"
+		local url = peer.url .. "/x"
+		for _, inside in ipairs {
+			"<x xmlns='jabber:x:oob'><url>%s</url></x>", "<reference xmlns='urn:xmpp:reference:0' uri='%s'/>",
+			"<x xmlns='jabber:x:conference' jid='%s'/>",
+			"<media-sharing xmlns='urn:xmpp:sims:1'><sources>%s</sources></media-sharing>",
+			"<confirm xmlns='http://jabber.org/protocol/http-auth' id='a' method='GET' url='%s'/>",
+		} do
+			romeo:sends(("<message to='juliet@localhost' type='chat'><body>%s</body>%s</message>"):format(url,
+				inside:format(url)))
+			juliet:awaits "<message><body/></message>"
+		end
+		for _, iq in ipairs {
+			"<vCard xmlns='vcard-temp'><PHOTO><EXTVAL>%s</EXTVAL></PHOTO><URL>%s</URL></vCard>",
+			"<query xmlns='jabber:iq:private'><storage xmlns='storage:bookmarks'><url name='x' url='%s'/></storage></query>",
+			"<enable xmlns='urn:xmpp:push:0' jid='%s' node='%s'/>",
+			"<query xmlns='jabber:iq:oob'><url>%s</url></query>",
+		} do
+			romeo:asks("<iq type='set'>" .. iq:gsub("%%s", url) .. "</iq>")
+		end
+		romeo:asks(("<iq type='get' to='localhost'><request xmlns='urn:xmpp:http:upload:0' filename='%s' size='5'/></iq>")
+			:format(url))
+		romeo:settles()
+		assert.equal(0, #peer.connections)
+		peer.stop()
+		server:stop()
+	end)
+end)
 
 describe("A request of a module", function ()
 	local server, folder, peer
@@ -282,6 +317,16 @@ describe("A request of a module", function ()
 		it("fails when it is for another name", function ()
 			local said = probe([[return fetch("%s", { ssl = { cafile = %q } })]], url "127.0.0.1", certs.path "ca.crt")
 			assert.truthy(said:find "for another name", said)
+		end)
+
+		it("shows the certificate that it is given", function ()
+			local verona = require "spec.support.federation".certificate "verona"
+			local said = probe([[return fetch("%s", { ssl = { cafile = %q, certificate = %q, key = %q } })]],
+				url "localhost" .. "/peer", certs.path "ca.crt", verona.certificate, verona.key)
+			local file <close> = assert(io.open(verona.certificate))
+			assert.equal(5, (said:find(file:read "a", 1, true)), said) -- behind "200 "
+			assert.equal("200 nobody", probe([[return fetch("%s", { ssl = { cafile = %q } })]], url "localhost" .. "/peer",
+				certs.path "ca.crt"))
 		end)
 
 		it("takes any only when told to be insecure", function ()
