@@ -72,6 +72,15 @@ describe("On a LAN, users of two laptops chat both ways", function()
 		end)
 	end
 
+	it("whose hosts are names in /etc/hosts", function()
+		local known = ("127.0.0.1 localhost\n%s romeo.lan\n%s juliet.lan\n"):format(romeo.ipv4, juliet.ipv4)
+		romeo:has_hosts(known)
+		juliet:has_hosts(known)
+		montague = start("romeo", "montague", "romeo.lan", "*.lan")
+		capulet = start("juliet", "capulet", "juliet.lan", "*.lan")
+		meet()
+	end)
+
 	describe("who have Avahi", function()
 		setup(function()
 			for _, laptop in ipairs { romeo, juliet } do

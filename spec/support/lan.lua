@@ -4,6 +4,7 @@
 --   local lan = lan.start()             nil and why, where namespaces cannot be made
 --   lan.romeo, lan.juliet               laptops: { name, ipv4 =, ipv6 =, address = where clients find it }
 --   lan.romeo:starts { host = , config = }   a server on it (spec.support.server)
+--   lan.romeo:has_hosts "192.168.20.2 juliet.lan\n"    its /etc/hosts
 --   lan.romeo:has_bus()   lan.romeo:has_avahi()   D-Bus and Avahi run on it from now on; they give the program
 --   lan:stop()
 --
@@ -99,6 +100,11 @@ function lan:stop()
 		one.holder:wait(5)
 		pcall(run, "ip link delete to-%s", one.name)
 	end
+end
+
+--- Its /etc/hosts is this.
+function laptop:has_hosts(text)
+	self:runs([[sh -c 'printf "%%s" "%s" >/run/hosts && mount --bind /run/hosts /etc/hosts']], text)
 end
 
 --- A server for `host` on the laptop, on the usual ports. options: host, config, more_modules.

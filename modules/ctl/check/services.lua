@@ -88,6 +88,8 @@ end
 local function without_dns(host)
 	if classify(host:match("^%[(.*)%]$") or host) then return "is an address" end
 	if host == "localhost" or host:match("%.localhost$") then return "is this machine wherever it is (RFC 6761)" end
+	if host:match("%.local$") then return "is a name of the local network (RFC 6762)" end
+	if not host:find(".", 1, true) then return "is in no zone" end
 	return nil
 end
 

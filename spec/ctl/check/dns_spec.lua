@@ -37,10 +37,12 @@ describe("coupletctl check dns", function ()
 	end)
 
 	it("finds nothing where no record is needed", function ()
-		local output, code = check({ "bare.secure", "localhost" }, '"192.0.2.5", "2001:db8::5"')
+		local output, code = check({ "bare.secure", "localhost", "romeo.local", "romeo" }, '"192.0.2.5", "2001:db8::5"')
 		assert.equal(0, code, output)
 		says(output, "_xmpp-client._tcp.bare.secure: none, and none is needed")
 		says(output, "localhost is this machine")
+		says(output, "romeo.local is a name of the local network")
+		says(output, "romeo is in no zone")
 		says(output, "All is well")
 	end)
 
