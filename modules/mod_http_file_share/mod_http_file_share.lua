@@ -199,9 +199,16 @@ local function too_large(event)
 	return true
 end
 
+local has_warned = false
+
 -- Both addresses are the same: what is put there is what is got.
 local function slot_url(slot, filename)
 	local base = (base_url or module:http_url(nil, "/file_share")):gsub("/+$", "")
+	if not base:find "^https:" and not has_warned then -- XEP-0363 5
+		has_warned = true
+		module:log("warn", "Files are to be put at %s, without TLS, which clients may refuse; set https_ports, or "
+			.. "http_external_url when a proxy has TLS", base)
+	end
 	return ("%s/%s/%s"):format(base, urlencode(slot), urlencode(filename))
 end
 

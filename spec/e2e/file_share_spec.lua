@@ -21,7 +21,7 @@ describe("Sharing files", function ()
 			config = "http_file_share_size_limit = 2000000",
 			hosts = { localhost = [[modules_enabled = { "http_file_share" }; http_file_share_daily_quota = 1e9]] },
 			components = [[Component "upload.localhost" "http_file_share"
-				http_file_share_daily_quota = 1e9
+				http_file_share_daily_quota = 1e9; http_file_share_secret = "of this spec"
 				http_file_share_purposes = { profile = "1 year" }]],
 		}
 		romeo = server:person "romeo"
@@ -112,6 +112,15 @@ describe("Sharing files", function ()
 		assert.equal("a picture", response.body)
 		assert.equal("image/jpeg", response.headers["content-type"])
 		assert.truthy(response.headers["cache-control"]:find "immutable")
+	end)
+
+	it("takes names with whatever is in them", function ()
+		for _, name in ipairs { "100% a+b?c#d&e=f.txt", "日本語.txt", "a%2Fb%00.txt", "...", "-", "'\"<>;|.sh",
+			("x"):rep(255) } do
+			local where = shared(name, "bytes of it")
+			assert.equal("bytes of it", get(where).body, name)
+			assert.truthy(where.get:match "^/file_share/[%w_-]+/[%w%%._~-]+$", where.get)
+		end
 	end)
 
 	it("works on the host itself, too", function ()
@@ -241,6 +250,17 @@ describe("Sharing files", function ()
 			local other = slot("a file.bin", 1000, "application/pdf")
 			refuses(403, body, { Authorization = other.headers.Authorization })
 		end)
+		it("with a token that has expired", function ()
+			local claims = { slot = where.path:match "/file_share/([^/]+)/", filename = "a file.bin", filesize = 1000,
+				filetype = "application/pdf", sub = "romeo@localhost", iat = os.time() - 301 }
+			local function token(expires)
+				claims.exp = expires
+				return "Bearer " .. require "util.jwt".sign("of this spec", claims)
+			end
+			refuses(403, body, { Authorization = token(os.time() - 1) })
+			refuses(403, body:sub(1, 999), { Authorization = token(os.time() - 1) })
+			refuses(400, body:sub(1, 999), { Authorization = token(os.time() + 60) }) -- it was its age
+		end)
 		it("under another name", function ()
 			local path = where.path
 			where.path = path:gsub("bin$", "exe")
@@ -331,8 +351,8 @@ describe("Sharing files", function ()
 	end)
 
 	it("keeps files, and the slots of before, over a reload and a restart", function ()
-		local where, unused = shared("kept", "kept", "text/plain"), slot("later", 5)
-		local said, code = server:ctl("shell", "module", "reload", "http_file_share", "upload.localhost")
+		local where, unused = shared("kept", "kept", "text/plain"), slot("later", 5, nil, { to = "localhost" })
+		local said, code = server:ctl("shell", "module", "reload", "http_file_share", "localhost")
 		assert.equal(0, code, said)
 		assert.equal(201, put(unused, "later").status)
 		server:restart()

@@ -8,10 +8,11 @@ local NS, NS_PURPOSE = "urn:xmpp:http:upload:0", "urn:xmpp:http:upload:purpose:0
 local DAY = 86400
 
 -- In the place of the real one, which needs the core.
+local http_scheme = "https"
 local http_module = [[
 module:set_global()
 local api = require "prosody.core.moduleapi"
-function api:http_url(app, path) return "https://" .. self.host .. ":5281" .. path end
+function api:http_url(app, path) return "SCHEME://" .. self.host .. ":5281" .. path end
 function module.add_host() end
 ]]
 
@@ -42,7 +43,7 @@ describe("mod_http_file_share", function ()
 		if options.data then
 			assert(os.execute(("cp -R '%s/.' '%s' && chmod -R u+w '%s'"):format(options.data, data, data)))
 		end
-		world.module("http", http_module)
+		world.module("http", (http_module:gsub("SCHEME", http_scheme)))
 		for _, name in ipairs { "storagemanager", "modulemanager", "usermanager" } do world.load(name) end
 		world.load("hostmanager").activate_all()
 		host = "upload.capulet.example"
@@ -335,6 +336,18 @@ describe("mod_http_file_share", function ()
 		now = select(2, uploads():get(nil, "06b0331c-2946-7330-990c-6230ee59abde")) + 10
 		slot({ size = 7 }, { from = "alice@example.test/r" })
 		assert.equal(12, total())
+	end)
+
+	it("warns when there is no TLS", function ()
+		start()
+		ask {}
+		assert.falsy(world.log_has("warn", "without TLS"))
+		world.stop()
+		http_scheme = "http"
+		start()
+		http_scheme = "https"
+		ask {}
+		assert.truthy(world.log_has("warn", "without TLS"))
 	end)
 
 	it("says what is wrong with its options", function ()
