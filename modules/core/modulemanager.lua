@@ -27,7 +27,7 @@ local _M = {}
 local _ENV = nil
 
 -- Loaded without being asked for, unless in modules_disabled; those we do not have (yet) are no error.
-local autoload_modules = { "presence", "message", "iq", "offline", "c2s", "s2s", "s2s_auth_certs" }
+local autoload_modules = { "presence", "message", "iq", "offline", "c2s", "s2s", "s2s_auth_certs", "smacks" }
 
 -- What a component takes over from the global modules_enabled.
 local component_inheritable = set.new {

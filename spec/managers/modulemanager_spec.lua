@@ -138,7 +138,7 @@ describe("Modules", function ()
 			local list = {}
 			for name in of_rooms:items() do list[#list + 1] = name end
 			table.sort(list)
-			assert.same({ "iq", "s2s", "tls", "z" }, list)
+			assert.same({ "iq", "s2s", "smacks", "tls", "z" }, list)
 		end)
 
 		it("are loaded when it is activated, missing ones named", function ()

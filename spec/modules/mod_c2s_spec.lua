@@ -8,7 +8,7 @@ describe("mod_c2s", function ()
 	local function start(more)
 		world = fake_native.start { config = ([[
 			storage = "memory"
-			modules_disabled = { "presence", "message", "iq", "offline", "s2s", "s2s_auth_certs" }
+			modules_disabled = { "presence", "message", "iq", "offline", "s2s", "s2s_auth_certs", "smacks" }
 			%s
 			VirtualHost "capulet.example"
 				authentication = "null"
