@@ -15,12 +15,13 @@ describe("In a browser", function()
 	end)
 	after_each(function() server:stop() end)
 
-	local function play(scenario, options, hosts)
+	-- options: config, hosts, components
+	local function play(scenario, options)
 		server = Server.start {
-			with_http = true, more_modules = { "conversejs", "http_landing", "register_ibr", "server_contact_info",
-				"http_file_share" },
-			hosts = hosts,
-			config = 'contact_info = { support = "xmpp:help@localhost", abuse = "mailto:abuse@localhost" }\n' .. (options or ""),
+			with_http = true, more_modules = { "conversejs", "http_landing", "register_ibr", "server_contact_info" },
+			hosts = options.hosts, components = options.components,
+			config = 'contact_info = { support = "xmpp:help@localhost", abuse = "mailto:abuse@localhost" }\n'
+				.. (options.config or ""),
 		}
 		for _, user in ipairs { "romeo", "juliet" } do server:register(user, "secret") end
 		server:awaits_log "Activated service 'https'"
@@ -30,17 +31,19 @@ describe("In a browser", function()
 	end
 
 	it("two people chat and share files with Converse.js over WebSocket, at a desk and on a phone", function()
-		play "websocket"
+		play("websocket", { hosts = { localhost = 'modules_enabled = { "http_file_share" }' } })
 	end)
 
 	it("two people chat and share files with Converse.js over BOSH", function()
-		play("bosh", "conversejs_options = { websocket_url = false }; bosh_max_inactivity = 5")
+		-- Files go to another site here, as far as a browser is concerned.
+		play("bosh", { components = 'Component "upload.localhost" "http_file_share"',
+			config = "conversejs_options = { websocket_url = false }; bosh_max_inactivity = 5" })
 	end)
 
 	it("guests come in without a question, and people make accounts", function()
-		play("newcomers", "allow_registration = true; bosh_max_inactivity = 5",
-			{ localhost = "", ["guests.localhost"] = 'authentication = "anonymous"' })
+		play("newcomers", { config = "allow_registration = true; bosh_max_inactivity = 5",
+			hosts = { localhost = "", ["guests.localhost"] = 'authentication = "anonymous"' } })
 	end)
 
-	it("the page of the host can be read by everybody, and leads to the chat", function() play "landing" end)
+	it("the page of the host can be read by everybody, and leads to the chat", function() play("landing", {}) end)
 end)
