@@ -8,30 +8,21 @@
 -- otherwise and shows a certificate, and for few domains per stream. A certificate that fits no record is judged as if
 -- there were none: a domain's servers need not connect with the certificate they are reached by.
 
-local adns = require "prosody.net.adns"
-local async = require "prosody.util.async"
 local jid = require "prosody.util.jid"
 
 local s2s = module:depends("s2s").s2s
-local policy, certificates, dane = s2s.policy, s2s.certificates, s2s.dane
+local ask, policy, certificates, dane = s2s.ask, s2s.policy, s2s.certificates, s2s.dane
 
 local DEFAULT_PORT = 5269
 local MAX_TARGETS = 8
 local MAX_DOMAINS = 20 -- of one stream
 
--- Asks for all of them at once and waits: name -> answer, only those that were validated.
+-- The answers that were validated. Waits.
 local function look_up(names, qtype)
-	local answers, n = {}, 0
-	for _ in pairs(names) do n = n + 1 end
-	if n == 0 then return answers end
-	local wait, done = async.waiter(n)
-	for name in pairs(names) do
-		adns.lookup(function (answer)
-			if answer and answer.secure and not answer.bogus then answers[name] = answer end
-			done()
-		end, name, qtype)
+	local answers = ask(names, qtype)
+	for name, answer in pairs(answers) do
+		if not answer.secure or answer.bogus then answers[name] = nil end
 	end
-	wait()
 	return answers
 end
 

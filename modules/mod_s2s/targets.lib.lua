@@ -134,8 +134,9 @@ function methods:next(cb)
 		self.left = self.left - 1
 		local direct_tls = current.direct_tls
 		if direct_tls == nil then direct_tls = extra and extra.direct_tls or false end
-		cb { address = ip, port = port, direct_tls = direct_tls, name = extra and extra.target, from = current.from,
-			priority = extra and extra.priority or current.priority, tlsa = extra and extra.tlsa, is_secure = use_dane and extra and extra.secure }
+		extra = extra or {}
+		cb { address = ip, port = port, direct_tls = direct_tls, name = extra.target, from = current.from,
+			priority = extra.priority or current.priority, tlsa = extra.tlsa, is_secure = use_dane and extra.secure }
 	end)
 end
 
