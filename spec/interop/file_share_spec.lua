@@ -57,7 +57,8 @@ describe("Files", function ()
 		assert.truthy(shell("curl -sSI --cacert $ca '%s'", urls[2]):lower():find "content%-type: image/png")
 	end)
 
-	-- First one each way, then what is used is measured; then one more, then five at a time.
+	-- First one each way, then what is used is measured; then one more, then five at a time. What counts is the most that
+	-- was used meanwhile. (A quiet server gives some memory back, which it then needs again: hence the room of 6 MB.)
 	it("of 100 MiB go in and out by curl, and memory stays flat", function ()
 		local function transfer(n)
 			local urls, script = {}, ""
@@ -78,11 +79,12 @@ describe("Files", function ()
 		end
 		transfer(1)
 		local before = server:memory()
+		local peak <close> = assert(io.open(("/proc/%d/clear_refs"):format(server.process:pid()), "w"))
+		assert(peak:write "5" and peak:flush()) -- the peak is forgotten
 		transfer(1)
-		local one = server:memory()
 		transfer(5)
-		assert.is_true(one - before < 2000, one - before)
-		assert.is_true(server:memory() - before < 5000, server:memory() - before)
+		local grown = server:memory "peak" - before
+		assert.is_true(grown < 6000, grown .. " KiB")
 	end)
 
 	it("of 100 MiB are seen by the admin while they come", function ()
