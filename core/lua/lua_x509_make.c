@@ -2,6 +2,7 @@
  *
  * Private keys never become Lua strings: they are handles, and files that others cannot read. A file that exists is
  * never written to. */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/err.h>
@@ -216,14 +217,46 @@ static bool add_other_name(GENERAL_NAMES *names, const char *oid, int type, cons
 	return add_name(names, name);
 }
 
+/* The address that a host called by it has ("192.0.2.1", "[2001:db8::1]"), as text without brackets; false when it is
+ * none. */
+static bool address_of(struct slice host, char into[INET6_ADDRSTRLEN])
+{
+	unsigned char bytes[16];
+	bool has_brackets = host.len > 2 && host.ptr[0] == '[' && host.ptr[host.len - 1] == ']';
+	struct slice text = has_brackets ? slice_of(host.ptr + 1, host.len - 2) : host;
+	if (text.len >= INET6_ADDRSTRLEN)
+		return false;
+	memcpy(into, text.ptr, text.len);
+	into[text.len] = '\0';
+	return inet_pton(has_brackets ? AF_INET6 : AF_INET, into, bytes) == 1;
+}
+
+/* RFC 9525 2: an address is an iPAddress, never a dNSName. */
+static bool add_address(GENERAL_NAMES *names, const char *text)
+{
+	GENERAL_NAME *name = GENERAL_NAME_new();
+	ASN1_OCTET_STRING *value = a2i_IPADDRESS(text);
+
+	if (name == NULL || value == NULL) {
+		GENERAL_NAME_free(name);
+		ASN1_OCTET_STRING_free(value);
+		return false;
+	}
+	GENERAL_NAME_set0_value(name, GEN_IPADD, value);
+	return add_name(names, name);
+}
+
 /* What RFC 6120 13.7.1.2.1 asks for each XMPP host; a wildcard ("*.x") can only be a DNS name. False when host is none
- * of both. */
+ * of these. */
 static bool add_host(GENERAL_NAMES *names, struct slice host)
 {
 	char ascii[256], unicode[JID_PART_MAX + 1], service[300];
 	bool is_wildcard = slice_starts_with(host, SLICE("*."));
 	struct slice plain = is_wildcard ? slice_from(host, 2) : host;
+	char address[INET6_ADDRSTRLEN];
 
+	if (address_of(host, address))
+		return add_address(names, address);
 	if (jid_host_to_ascii(plain, ascii, sizeof(ascii)) < 0 || jid_prep_host(plain, unicode) < 0)
 		return false;
 	if (is_wildcard) {
@@ -263,16 +296,29 @@ static GENERAL_NAMES *l_push_wanted_names(lua_State *L)
 	return names;
 }
 
+/* The name as a common name; false when it cannot be one. */
+static bool common_name_of(const GENERAL_NAME *name, char into[COMMON_NAME_MAX + 1])
+{
+	int len = name->type == GEN_DNS || name->type == GEN_IPADD ? ASN1_STRING_length(name->d.ia5) : 0;
+	const unsigned char *bytes = len > 0 ? ASN1_STRING_get0_data(name->d.ia5) : NULL;
+	if (len <= 0 || len > COMMON_NAME_MAX)
+		return false;
+	if (name->type == GEN_IPADD)
+		return inet_ntop(len == 4 ? AF_INET : AF_INET6, bytes, into, COMMON_NAME_MAX + 1) != NULL;
+	memcpy(into, bytes, (size_t)len);
+	into[len] = '\0';
+	return true;
+}
+
 /* The first name that fits becomes the common name, for people who look; nobody else does. */
 static bool set_subject(X509_NAME *subject, const GENERAL_NAMES *names)
 {
+	char text[COMMON_NAME_MAX + 1];
 	for (int i = 0; i < sk_GENERAL_NAME_num(names); i++) {
-		const GENERAL_NAME *name = sk_GENERAL_NAME_value(names, i);
-		if (name->type != GEN_DNS || ASN1_STRING_length(name->d.dNSName) > COMMON_NAME_MAX)
-			continue;
-		const unsigned char *text = ASN1_STRING_get0_data(name->d.dNSName);
-		int len = ASN1_STRING_length(name->d.dNSName);
-		return X509_NAME_add_entry_by_NID(subject, NID_commonName, MBSTRING_UTF8, text, len, -1, 0) == 1;
+		if (common_name_of(sk_GENERAL_NAME_value(names, i), text)) {
+			const unsigned char *bytes = (const unsigned char *)text;
+			return X509_NAME_add_entry_by_NID(subject, NID_commonName, MBSTRING_UTF8, bytes, -1, -1, 0) == 1;
+		}
 	}
 	return true; /* an empty subject is allowed beside alternative names */
 }
@@ -349,11 +395,9 @@ static bool l_prepare(lua_State *L, EVP_PKEY **key_r, GENERAL_NAMES **names_r, S
 	struct x509_guard *guard = l_x509_push_guard(L, release_extensions);
 	STACK_OF(X509_EXTENSION) *extensions = NULL;
 	bool has_subject = false;
-	for (int i = 0; i < sk_GENERAL_NAME_num(*names_r); i++) {
-		const GENERAL_NAME *name = sk_GENERAL_NAME_value(*names_r, i);
-		has_subject = has_subject ||
-			      (name->type == GEN_DNS && ASN1_STRING_length(name->d.dNSName) <= COMMON_NAME_MAX);
-	}
+	char text[COMMON_NAME_MAX + 1];
+	for (int i = 0; i < sk_GENERAL_NAME_num(*names_r); i++)
+		has_subject = has_subject || common_name_of(sk_GENERAL_NAME_value(*names_r, i), text);
 	bool ok = make_extensions(&extensions, *names_r, has_subject);
 	guard->object = extensions;
 	*extensions_r = extensions;

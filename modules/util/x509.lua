@@ -1,11 +1,13 @@
 --- Certificates and the names they prove (RFC 9525, RFC 6120 13.7.1.2).
 --
--- Always true: only the subjectAltName counts, never the common name; a wildcard stands for exactly one whole label,
--- and not for one below a top-level name; names are compared as A-labels.
+-- Always true: only the subjectAltName counts, never the common name; an address is proven by an iPAddress, and by
+-- nothing else; a wildcard stands for exactly one whole label, and not for one below a top-level name; names are
+-- compared as A-labels.
 
 local core = require "prosody.util.x509core"
 local encodings = require "prosody.util.encodings"
 local files = require "prosody.util.files"
+local new_ip = require "prosody.util.ip".new_ip
 
 local base64, to_ascii, nameprep = encodings.base64, encodings.idna.to_ascii, encodings.stringprep.nameprep
 local ipairs, table = ipairs, table
@@ -20,7 +22,15 @@ local function names_of(cert)
 		dns = san.dNSName or {};
 		srv = san["1.3.6.1.5.5.7.8.7"] or {};
 		xmpp = san["1.3.6.1.5.5.7.8.5"] or {};
+		ip = san.iPAddress or {};
 	}
+end
+
+-- The bytes of an address, be it the name of a host ("192.0.2.1", "[2001:db8::1]") or what a certificate holds; nil
+-- for anything else.
+local function address_bytes(text)
+	local ip = new_ip(text:match("^%[(.*)%]$") or text, text:find(":", 1, true) and "IPv6" or "IPv4")
+	return ip and not ip.zone and ip.packed or nil
 end
 
 -- Does a dNSName stand for the host? Both are A-labels.
@@ -35,6 +45,13 @@ end
 
 --- Does the certificate prove that its owner may serve `host`? service: "xmpp-client", "xmpp-server".
 local function verify_identity(host, service, cert)
+	local address = address_bytes(host)
+	if address then -- RFC 9525 6.5: octet by octet, with an iPAddress and nothing else
+		for _, ip in ipairs(names_of(cert).ip or {}) do
+			if address_bytes(ip) == address then return true end
+		end
+		return false
+	end
 	local prepared = nameprep(host)
 	local wanted = prepared and to_ascii(prepared)
 	if not wanted or wanted == "" then return false end
@@ -63,6 +80,7 @@ local function get_identities(cert)
 		identities[name][service] = true
 	end
 	for _, name in ipairs(names.dns or {}) do add(name:lower(), "*") end
+	for _, ip in ipairs(names.ip or {}) do add(ip:find(":", 1, true) and ("[%s]"):format(ip) or ip, "*") end
 	for _, name in ipairs(names.srv or {}) do
 		local service, host = name:match("^_([^.]+)%.(.+)$")
 		if service then add(host:lower(), service:lower()) end
