@@ -9,8 +9,8 @@
 -- @spec   spec/e2e/web_pages_spec.lua
 --
 -- It says what is true at the moment it is read: registration, chat in the browser and contacts are named when the
--- modules for it are loaded (register_ibr, conversejs, server_contact_info). http_paths = { landing = "/about" } puts
--- it elsewhere.
+-- modules for it are loaded (register_ibr, conversejs, server_contact_info), other servers if s2s is.
+-- http_paths = { landing = "/about" } puts it elsewhere.
 -- Always true: it works without scripts and asks no other site for anything; values are escaped.
 
 module:depends("http")
@@ -73,6 +73,7 @@ local function about()
 		texts = texts, no_texts = not texts,
 		can_register = is_loaded "register_ibr" and module:get_option_boolean("allow_registration", false),
 		is_public = is_loaded "auth_anonymous",
+		is_federated = is_loaded "s2s" or modulemanager.is_loaded("*", "s2s"),
 		web_chat = is_loaded "conversejs" and module:http_url("conversejs"):gsub("/*$", "/") or nil,
 		clients = clients, contacts = contacts(),
 	}

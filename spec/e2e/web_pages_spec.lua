@@ -34,6 +34,7 @@ describe("The page of a host", function()
 			'<a href="xmpp:help@localhost">help@localhost</a>', '<a href="mailto:help@localhost?subject=Hi">help@localhost</a>',
 		} do assert.truthy(page.body:find(text, 1, true), text .. " is missing in\n" .. page.body) end
 		assert.falsy(page.body:find "[{}]", "something was not filled in:\n" .. page.body)
+		assert.falsy(page.body:find "other server") -- s2s is not loaded
 	end)
 
 	it("has no script, asks no other site for anything, and may not be framed", function()
