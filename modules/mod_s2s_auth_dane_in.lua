@@ -4,10 +4,12 @@
 -- @fires  none        @stores none
 -- @spec   spec/e2e/s2s_dane_spec.lua
 --
--- Always true: only validated answers count, from the SRV records on. The DNS is asked only about who is not believed
--- otherwise and shows a certificate, and for few domains per stream. A certificate that fits no record is judged as if
--- there were none: a domain's servers need not connect with the certificate they are reached by.
+-- Always true: only validated answers count, from the SRV records on. The DNS is asked only about who shows a
+-- certificate, unless that is believed anyhow and use_dane is off, and for few domains per stream. A certificate that
+-- fits no record is judged as if there were none: a domain's servers need not connect with the certificate they are
+-- reached by. But with use_dane nothing is sent to them on such a stream (XEP-0288).
 
+local is_unanswered = require "prosody.net.dns".is_unanswered
 local jid = require "prosody.util.jid"
 
 local s2s = module:depends("s2s").s2s
@@ -17,25 +19,30 @@ local DEFAULT_PORT = 5269
 local MAX_TARGETS = 8
 local MAX_DOMAINS = 20 -- of one stream
 
--- The answers that were validated. Waits.
+-- The answers that were validated, and whether there was one to every question. Waits.
 local function look_up(names, qtype)
 	local answers = ask(names, qtype)
-	for name, answer in pairs(answers) do
-		if not answer.secure or answer.bogus then answers[name] = nil end
+	local is_complete = true
+	for name in pairs(names) do
+		local answer = answers[name]
+		is_complete = is_complete and not is_unanswered(answer) and not answer.bogus
+		if answer and (not answer.secure or answer.bogus) then answers[name] = nil end
 	end
-	return answers
+	return answers, is_complete
 end
 
--- Where TLSA records of a domain's servers would be: their names -> the servers.
+-- Where TLSA records of a domain's servers would be: their names -> the servers; and whether these are all.
 local function places_of(domain)
 	local starttls, direct = "_xmpp-server._tcp." .. domain, "_xmpps-server._tcp." .. domain
-	local answers = look_up({ [starttls] = true, [direct] = true }, "SRV")
+	local answers, is_complete = look_up({ [starttls] = true, [direct] = true }, "SRV")
 	local places, n, has_srv = {}, 0, false
 	for _, answer in pairs(answers) do
 		for _, record in ipairs(answer) do
 			local srv = record.srv
 			has_srv = true
-			if srv.target ~= "." and n < MAX_TARGETS then
+			if srv.target ~= "." and n == MAX_TARGETS then
+				is_complete = false
+			elseif srv.target ~= "." then
 				places[("_%d._tcp.%s"):format(srv.port, srv.target)] = srv.target
 				n = n + 1
 			end
@@ -44,18 +51,32 @@ local function places_of(domain)
 	if not has_srv and answers[starttls] and answers[direct] then -- it was validated that there are none: RFC 7673 3.3
 		places[("_%d._tcp.%s"):format(DEFAULT_PORT, domain)] = domain
 	end
-	return places
+	return places, is_complete
 end
 
--- The TLSA records of a domain's servers: a list of { answer =, host = }; and in hosts, which servers these are. Waits.
+-- The TLSA records of a domain's servers: a list of { answer =, host = }; in hosts, which servers these are;
+-- is_complete: there are no others. Waits.
 local function find_records(domain)
 	local name = policy.dns_name(domain)
-	local places = name and places_of(name) or {}
-	local list = { hosts = places }
-	for place, answer in pairs(look_up(places, "TLSA")) do
+	if not name then return { hosts = {}, is_complete = true } end
+	local places, are_all = places_of(name)
+	local answers, is_complete = look_up(places, "TLSA")
+	local list = { hosts = places, is_complete = are_all and is_complete }
+	for place, answer in pairs(answers) do
 		if answer[1] then table.insert(list, { answer = answer, host = places[place] }) end
 	end
 	return list
+end
+
+-- Is the certificate what the records say? As dane.judge, the best of all verdicts.
+local function judge(session, domain, cert, records)
+	local best, best_text
+	for _, one in ipairs(records) do
+		local is_valid, text = dane.judge(session, domain, cert, one.answer, one.host)
+		if is_valid then return true, text end
+		if is_valid == false then best, best_text = false, text end
+	end
+	return best, best_text
 end
 
 -- Before anybody decides whether to believe: gets the records, if they may matter. Waits, and only that stream does.
@@ -66,7 +87,8 @@ local function prepare(session, domain)
 	end
 	local known = session.dane_in or {}
 	session.dane_in, session.dane_in_n = known, session.dane_in_n or 0
-	if known[domain] or session.dane_in_n >= MAX_DOMAINS or certificates.prove(session, domain) then return end
+	if known[domain] or session.dane_in_n >= MAX_DOMAINS then return end
+	if not dane.is_used() and certificates.prove(session, domain) then return end
 	session.dane_in_n = session.dane_in_n + 1
 	known[domain] = { hosts = {} }
 	known[domain] = find_records(domain)
@@ -86,13 +108,14 @@ end, 10)
 
 module:hook("s2s-check-certificate", function (event)
 	local session, domain = event.session, event.host
-	for _, one in ipairs(session.dane_in and session.dane_in[domain] or {}) do
-		local is_valid, text = dane.judge(session, domain, event.cert, one.answer, one.host)
-		session.log("debug", "DANE for %s: %s", domain, text or "no record is of a kind we know")
-		if is_valid then
-			session.cert_chain_status, session.cert_identity_status, session.cert_proof = "valid", "valid", text
-			return true
-		end
+	local records = session.dane_in and session.dane_in[domain]
+	if not records then return end
+	local is_valid, text = judge(session, domain, event.cert, records)
+	session.log("debug", "DANE for %s: %s", domain, text or "there is no record of a kind we know")
+	records.may_send = is_valid or is_valid == nil and records.is_complete -- see dane.may_send
+	if is_valid then
+		session.cert_chain_status, session.cert_identity_status, session.cert_proof = "valid", "valid", text
+		return true
 	end
 end, 10)
 

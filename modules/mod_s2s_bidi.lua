@@ -14,13 +14,13 @@ local xmlns_bidi = "urn:xmpp:bidi"
 local xmlns_streams = "http://etherx.jabber.org/streams"
 
 local s2s = module:depends("s2s").s2s
-local links, limits = s2s.links, s2s.limits
+local links, limits, dane = s2s.links, s2s.limits, s2s.dane
 
 -- They come to us
 
 module:hook("s2s-stream-features", function (event)
 	local session = event.origin
-	if session.type == "s2sin_unauthed" and session.secure then
+	if session.type == "s2sin_unauthed" and session.secure and dane.may_send(session, session.from_host) then
 		event.features:tag("bidi", { xmlns = xmlns_feature }):up()
 	end
 end, 20)
@@ -50,7 +50,10 @@ end, 155)
 -- From now on we send on a stream that came in. In a turn of its own: first the other side is told that it is believed.
 local function send_on(session, ours, theirs)
 	native.defer(function ()
-		if session.destroyed or not native.s2s_prove(session, ours, theirs, "out") then return end
+		if session.destroyed or not dane.may_send(session, theirs)
+			or not native.s2s_prove(session, ours, theirs, "out") then
+			return
+		end
 		session.incoming, session.outgoing = true, true
 		local link = links.get(ours, theirs)
 		if link and native.s2s_link(ours, theirs) == session then link:adopt(session) end

@@ -4,8 +4,7 @@ local human_io = require "prosody.util.human.io"
 local jid = require "prosody.util.jid"
 local native = require "couplet.native"
 
-local hosts = prosody.hosts
-local links, story, first_use, selfcheck
+local links, story, first_use
 
 local function each_stream(domain)
 	local found = {}
@@ -109,35 +108,18 @@ local function forget(_, domain)
 	return true, ("The certificate of %s is forgotten; the next one that it shows is trusted"):format(name)
 end
 
-local function check(self, host)
-	local name = host and jid.prep(host)
-	if host and (not name or not hosts[name]) then return nil, ("There is no host %s"):format(host) end
-	local names, problems = { name }, 0
-	for one, object in pairs(name and {} or hosts) do
-		if not object.disallow_s2s then table.insert(names, one) end
-	end
-	table.sort(names)
-	for _, one in ipairs(names) do problems = problems + selfcheck(one, self.session.print) end
-	if problems > 0 then
-		return nil, ("%d problem%s found"):format(problems, problems == 1 and " was" or "s were")
-	end
-	return true, "No problems were found. Whether the ports are open can only be seen from outside"
-end
-
 local function add(name, desc, args, handler)
 	module:add_item("shell-command", { section = "s2s", section_desc = "Streams to and from other servers", name = name,
 		desc = desc, args = args, handler = handler })
 end
 
 return function (parts)
-	links, story, first_use, selfcheck = parts.links, parts.story, parts.first_use, parts.selfcheck
+	links, story, first_use = parts.links, parts.story, parts.first_use
 	add("show", "Lists the streams, all or those of a domain", { { name = "domain", type = "string" } }, show)
 	add("close", "Closes the streams with a domain; the next stanza opens a new one at once",
 		{ { name = "domain", type = "string", required = true } }, close)
 	add("explain", "Tells the last attempt to talk with a domain step by step",
 		{ { name = "domain", type = "string", required = true } }, explain)
-	add("check", "Looks at what the DNS tells others of our hosts, or of one", { { name = "host", type = "string" } },
-		check)
 	add("known", "Lists the certificates that are trusted since they were seen first (s2s_trust_on_first_use)", {}, known)
 	add("forget", "Forgets the certificate of a domain: the next one that it shows is trusted",
 		{ { name = "domain", type = "string", required = true } }, forget)

@@ -9,6 +9,13 @@ local verify_identity = require "prosody.util.x509".verify_identity
 
 local dane = {}
 
+local is_used
+
+function dane.load() is_used = module:get_option_boolean("use_dane", false) end
+
+--- Is use_dane on?
+function dane.is_used() return is_used end
+
 -- Is the certificate for that server?
 local function names_host(cert, host)
 	local name = host and host:gsub("%.$", "")
@@ -72,7 +79,16 @@ function dane.check_outgoing(event)
 	return true
 end
 
+--- May we send to the domain on a stream that it opened (XEP-0288)? With use_dane only if its certificate would do for
+-- a stream of ours, which mod_s2s_auth_dane_in finds out: else who has a certificate by some authority would be sent
+-- what TLSA records keep from him.
+function dane.may_send(session, domain)
+	local known = session.dane_in and session.dane_in[domain]
+	return not is_used or known ~= nil and known.may_send == true
+end
+
 --- Must that stream of ours be under TLS because there are TLSA records, of whatever kind (RFC 7671 4.1)?
 function dane.needs_encryption(session) return session.target ~= nil and session.target.tlsa ~= nil end
 
+dane.load()
 return dane

@@ -38,8 +38,7 @@
 -- @stores s2s_first_use (the certificates seen first)
 -- @spec   spec/e2e/s2s_chat_spec.lua, spec/e2e/s2s_certificates_spec.lua, spec/e2e/s2s_forged_spec.lua,
 --         spec/e2e/s2s_first_use_spec.lua, spec/e2e/s2s_links_spec.lua, spec/e2e/s2s_dns_spec.lua,
---         spec/e2e/s2s_dane_spec.lua, spec/e2e/s2s_limits_spec.lua,
---         spec/e2e/s2s_selfcheck_spec.lua, spec/modules/mod_s2s/race_spec.lua,
+--         spec/e2e/s2s_dane_spec.lua, spec/e2e/s2s_limits_spec.lua, spec/modules/mod_s2s/race_spec.lua,
 --         spec/modules/mod_s2s/links_spec.lua, spec/e2e/s2s_kill_spec.lua, spec/e2e/s2s_dead_spec.lua,
 --         spec/modules/mod_s2s/targets_spec.lua, spec/modules/mod_s2s/policy_spec.lua,
 --         spec/modules/mod_s2s/certificates_spec.lua, spec/interop/prosody_s2s_spec.lua,
@@ -73,8 +72,7 @@ local links = module:require "links" {
 }
 local hook_external = module:require "external"
 local ask = module:require "ask"
-local selfcheck = module:require "selfcheck" { ask = ask, policy = policy }
-module:require "commands" { links = links, story = story, first_use = first_use, selfcheck = selfcheck }
+module:require "commands" { links = links, story = story, first_use = first_use }
 
 -- For modules that depend on this one, such as mod_dialback.
 s2s = { -- luacheck: globals s2s
@@ -308,6 +306,7 @@ module:hook("config-reloaded", function ()
 	set_options()
 	policy.load()
 	targets.load()
+	dane.load()
 	certificates.forget()
 	links.forget_failures()
 end)

@@ -83,7 +83,8 @@ describe("DANE:", function ()
 
 	local function start_montague(port, more)
 		local server = Server.start {
-			with_s2s = true, hosts = { ["montague.example"] = "" }, more_modules = { "dialback", "s2s_auth_dane_in" },
+			with_s2s = true, hosts = { ["montague.example"] = "" },
+			more_modules = { "dialback", "s2s_bidi", "s2s_auth_dane_in" },
 			config = federation.ssl "montague" .. ("s2s_ports = { %d }\n"):format(port) .. name_server:configuration()
 				.. 's2s_allow_private_targets = { "loopback" }; dns_timeout = 1\n' .. (more or ""),
 		}
@@ -213,6 +214,21 @@ describe("DANE:", function ()
 
 		it("may have another certificate than the one it is reached by, if that is trusted", function ()
 			comes("wrong.example", "dane"):logs_in_with_certificate():vanishes()
+		end)
+
+		it("is sent nothing on its own stream (XEP-0288) unless its certificate is the one that is named", function ()
+			local function offers_bidi(domain, certificate)
+				local peer = comes(domain, certificate):under_tls()
+				local is_offered = peer:opens():child("bidi", "urn:xmpp:features:bidi") ~= nil
+				peer:vanishes()
+				return is_offered
+			end
+			assert.is_true(offers_bidi("ee.example", "capulet_self"))
+			assert.is_true(offers_bidi("none.example", "dane"))
+			assert.is_true(offers_bidi("unusable.example", "dane"))
+			assert.is_false(offers_bidi("wrong.example", "dane"))
+			assert.is_false(offers_bidi("tampered.example", "dane"))
+			assert.is_false(offers_bidi("silent.example", "dane"))
 		end)
 
 		it("is believed for further domains in the same way, without dialling back", function ()

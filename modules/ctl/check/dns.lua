@@ -1,6 +1,7 @@
 --- coupletctl check dns: what the DNS says about each host, against the ports and addresses of this server, with the
 -- line for the zone where something is missing or wrong.
 
+local check_tlsa = require "ctl.check.tlsa"
 local dns = require "prosody.net.dns"
 local new_names = require "ctl.check.names".new
 local services = require "ctl.check.services"
@@ -114,6 +115,9 @@ function methods:check_record(service, record, is_served)
 	else
 		self.report:print("%s: %s port %d", name, target, srv.port)
 		self:check_target(target, service)
+		if service.kind == "server" then
+			check_tlsa(self.report, self.names, self.config, self.host, target, srv.port)
+		end
 	end
 end
 
