@@ -99,9 +99,9 @@ void stream_sm_sent(struct stream *stream)
 
 uint32_t stream_sm_ask(struct stream *stream)
 {
-	if (stream->sm == NULL || !sm_counts_out(stream->sm))
+	if (stream->sm == NULL)
 		return 0;
-	ask(stream);
+	ask(stream); /* or when the agreement is there that we have asked for */
 	return sm_n_unacked(stream->sm);
 }
 
@@ -217,11 +217,18 @@ bool stream_sm_handle(struct stream *stream, const struct stanza *stanza)
 	if (slice_is(name, "enabled")) {
 		if (sm_enabled(stream->sm) != 0)
 			return false;
-		stream_sm_sent(stream);
+		if (stream->is_draining)
+			ask(stream);
+		else
+			stream_sm_sent(stream);
 		return true;
 	}
-	if (slice_is(name, "failed"))
-		return sm_refused(stream->sm) == 0;
+	if (slice_is(name, "failed")) {
+		if (sm_refused(stream->sm) != 0)
+			return false;
+		stream_drained(stream);
+		return true;
+	}
 	return false;
 }
 

@@ -150,6 +150,45 @@ describe("A server that comes to us", function()
 	end)
 end)
 
+describe("A server that comes to us while the disk is full", function()
+	local disk, server, verona
+
+	setup(function()
+		local pipe <close> = io.popen "mktemp -d /tmp/couplet-disk.XXXXXX"
+		disk = pipe:read "l"
+		assert(os.execute(("mount -t tmpfs -o size=2m,mode=700 couplet-spec '%s'"):format(disk)), "cannot mount (not root?)")
+		server = federation.alone { config = ("data_path = %q; storage = 'sqlite'"):format(disk) }
+		for _, text in ipairs { "No space left", "disk is full", "could not be", "database or disk", "is lost" } do
+			server:expects_error(text)
+		end
+		server:register("absent", "secret")
+	end)
+	teardown(function()
+		server:stop()
+		os.execute(("umount '%s' && rmdir '%s'"):format(disk, disk))
+	end)
+
+	it("does not read that anything was handled which could not be stored", function()
+		verona = federation.peer(server, { from = "verona.example", certificate = "verona" }):logs_in_with_certificate()
+		verona:sends("<enable " .. SM .. "/>")
+		verona:receives("<enabled " .. SM .. "/>")
+		verona:sends(message(1, "absent@montague.example") .. "<r " .. SM .. "/>")
+		verona:receives("<a " .. SM .. " h='1'/>")
+		os.execute(("dd if=/dev/zero of='%s/filler' bs=4k 2>/dev/null"):format(disk))
+		local body = ("x"):rep(60000)
+		verona:sends((message(2, "absent@montague.example"):gsub("<body>2", "<body>" .. body)) .. "<r " .. SM .. "/>")
+		verona:sees_the_end()
+		for _, stanza in ipairs(verona.inbox) do assert.not_equal("a", stanza.name) end
+		assert(os.remove(disk .. "/filler"))
+		local absent = server:client { user = "absent" }:logs_in()
+		absent:sends "<presence/>"
+		absent:awaits "<message id='m1'/>"
+		absent:settles()
+		for _, stanza in ipairs(absent.inbox) do assert.not_equal("message", stanza.name) end
+		absent:leaves()
+	end)
+end)
+
 -- ---- a server we come to ----
 
 local DB = "xmlns='jabber:server:dialback'"
@@ -304,6 +343,21 @@ describe("A server that we come to", function()
 		enabled()
 		hears(2)
 		called:sends("<a " .. SM .. " h='1'/>")
+	end)
+
+	it("is asked a last time when we stop too, and waited for", function()
+		start "s2s_timeout = 30"
+		says(1)
+		enabled()
+		hears(1)
+		server:signal(15)
+		called:awaits("<r " .. SM .. "/>")
+		loop.await(function() return romeo.closed end, "users to be gone")
+		assert.is_nil(called.footer)
+		called:sends("<a " .. SM .. " h='1'/>")
+		called:awaits "<error xmlns='http://etherx.jabber.org/streams'/>"
+		called:sends "</stream:stream>"
+		called:sees_the_end()
 	end)
 
 	it("that closes first gives back what it did not acknowledge", function()
