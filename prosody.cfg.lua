@@ -18,6 +18,8 @@ modules_enabled = {
 	"disco"; "roster"; "saslauth"; "tls"; "blocklist"; "private"; "vcard"; "ping"; "register"; "time"; "uptime"; "version";
 	-- for the admin
 	"admin_shell";
+	-- on the web, at https://localhost:5281 (docs/web.md)
+	-- "http_landing"; "websocket"; "bosh"; "conversejs"; "http_file_share";
 }
 
 -- This is localhost, so there are no other servers to talk to. Without this line, and with a VirtualHost that others can
