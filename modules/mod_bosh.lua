@@ -354,6 +354,10 @@ end
 local function is_true(value) return value == "true" or value == "1" end
 
 local function handle_next(bind, body, response)
+	if bind.is_working then -- what worked on the request before has died: of an error, or ended by the watchdog
+		fail(bind, "internal-server-error")
+		return refuse(response, "internal-server-error")
+	end
 	local rid = math.tointeger(tonumber(body.attr.rid))
 	if bind.secure and not (response.request.secure or is_considered_secure) then
 		return refuse(response, "item-not-found") -- its sid must have been seen by somebody

@@ -20,12 +20,17 @@ local global_options = {}
 for _, name in ipairs { "admin_socket", "c2s_timeout", "c2s_idle_timeout", "c2s_stanza_size_limit", "certificates",
 	"daemonize", "data_path", "installer_plugin_path", "interfaces", "limits", "local_interfaces", "log",
 	"network_backend", "network_settings", "pidfile", "plugin_paths", "prosody_group", "prosody_user", "run_as_root",
-	"statistics", "statistics_interval", "umask" } do
+	"statistics", "statistics_interval", "trusted_proxies", "umask", "unlimited_ips" } do
 	global_options[name] = true
 end
 
 local function is_global_option(name)
-	return global_options[name] or name:match("_ports$") ~= nil or name:match("_interfaces$") ~= nil
+	if global_options[name] then return true end
+	for _, ending in ipairs { "_ports", "_interfaces", "max_connections_per_ip", "max_unauthenticated_per_ip",
+		"max_unauthenticated", "max_accepts_per_second_per_ip", "max_accepts_per_second" } do
+		if name:sub(-#ending) == ending then return true end -- with the service in front
+	end
+	return false
 end
 
 local function sorted_keys(map)
