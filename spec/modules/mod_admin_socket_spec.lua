@@ -5,16 +5,7 @@ describe("mod_admin_socket", function ()
 	local world
 
 	local function start(before)
-		world = fake_native.start { config = [[
-			storage = "memory"
-			modules_disabled = { "presence", "message", "iq", "offline", "c2s", "s2s", "s2s_auth_certs" }
-			modules_enabled = { "admin_socket" }
-			VirtualHost "capulet.example"
-				authentication = "null"
-		]] }
-		if before then before() end
-		for _, name in ipairs { "storagemanager", "modulemanager", "usermanager" } do world.load(name) end
-		world.load "hostmanager".activate_all()
+		world = fake_native.serve { modules = { "admin_socket" }, before = before }
 	end
 	after_each(function () world.stop() end)
 
@@ -43,7 +34,7 @@ describe("mod_admin_socket", function ()
 	end)
 
 	it("leaves the server running when the socket cannot be had", function ()
-		start(function () world.taken[path()] = "Address already in use" end)
+		start(function (new) new.taken[new.directory .. "/data/prosody.sock"] = "Address already in use" end)
 		assert.is_truthy(world.log_has("error", "There is no admin socket"))
 		assert.is_true(world.load "modulemanager".is_loaded("*", "admin_socket"))
 	end)

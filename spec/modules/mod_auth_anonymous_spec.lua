@@ -7,17 +7,8 @@ describe("mod_auth_anonymous", function ()
 	local world, usermanager, storagemanager
 
 	local function start(more)
-		world = fake_native.start { config = ([[
-			storage = "memory"
-			modules_disabled = { "presence", "message", "iq", "offline", "c2s", "s2s", "s2s_auth_certs" }
-			VirtualHost "guests.example"
-				authentication = "anonymous"
-				%s
-		]]):format(more or "") }
-		storagemanager = world.load "storagemanager"
-		world.load "modulemanager"
-		usermanager = world.load "usermanager"
-		world.load "hostmanager".activate_all()
+		world = fake_native.serve { host = "guests.example", authentication = "anonymous", host_config = more }
+		usermanager, storagemanager = world.usermanager, world.load "storagemanager"
 	end
 	after_each(function () world.stop() end)
 

@@ -6,17 +6,8 @@ describe("mod_auth_insecure", function ()
 	local world, usermanager
 
 	local function start(more)
-		world = fake_native.start { config = ([[
-			storage = "memory"
-			modules_disabled = { "presence", "message", "iq", "offline", "c2s", "s2s", "s2s_auth_certs" }
-			VirtualHost "test.example"
-				authentication = "insecure"
-				%s
-		]]):format(more or "") }
-		world.load "storagemanager"
-		world.load "modulemanager"
-		usermanager = world.load "usermanager"
-		world.load "hostmanager".activate_all()
+		world = fake_native.serve { host = "test.example", authentication = "insecure", host_config = more }
+		usermanager = world.usermanager
 	end
 	after_each(function () world.stop() end)
 

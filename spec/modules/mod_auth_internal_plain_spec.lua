@@ -7,17 +7,9 @@ describe("mod_auth_internal_plain", function ()
 	local world, usermanager, accounts
 
 	before_each(function ()
-		world = fake_native.start { config = [[
-			storage = "memory"
-			modules_disabled = { "presence", "message", "iq", "offline", "c2s", "s2s", "s2s_auth_certs" }
-			VirtualHost "plain.test"
-				authentication = "internal_plain"
-		]] }
-		local storagemanager = world.load "storagemanager"
-		world.load "modulemanager"
-		usermanager = world.load "usermanager"
-		world.load "hostmanager".activate_all()
-		accounts = storagemanager.open(host, "accounts")
+		world = fake_native.serve { host = host, authentication = "internal_plain" }
+		usermanager = world.usermanager
+		accounts = world.load "storagemanager".open(host, "accounts")
 		assert(accounts:set("pat", { password = "plainpw" })) -- as Prosody 0.12 writes it
 	end)
 	after_each(function () world.stop() end)

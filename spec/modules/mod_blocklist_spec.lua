@@ -9,22 +9,14 @@ describe("mod_blocklist", function ()
 	local world, events, store, juliet
 
 	local function start(given, more)
-		world = fake_native.start { config = ([[
-			storage = "memory"
-			modules_disabled = { "presence", "message", "iq", "offline", "c2s", "s2s", "s2s_auth_certs" }
-			modules_enabled = { "blocklist" }
-			%s
-			VirtualHost "capulet.example"
-				authentication = "null"
-		]]):format(more or "") }
-		local storagemanager = world.load "storagemanager"
-		for _, name in ipairs { "modulemanager", "usermanager", "rostermanager" } do world.load(name) end
-		world.prosody.events.add_handler("host-activated", function ()
-			store = storagemanager.open(host, "blocklist")
-			for name, list in pairs(given or {}) do assert(store:set(name, list)) end
-		end, 200)
-		world.load "hostmanager".activate_all()
-		events = world.prosody.hosts[host].events
+		world = fake_native.serve { modules = { "blocklist" }, config = more, managers = { "rostermanager" },
+			before = function (new)
+				new.prosody.events.add_handler("host-activated", function ()
+					store = new.load "storagemanager".open(host, "blocklist")
+					for name, list in pairs(given or {}) do assert(store:set(name, list)) end
+				end, 200)
+			end }
+		events = world.events
 		assert.is_true(world.load "modulemanager".is_loaded(host, "blocklist"))
 		juliet = world.online("juliet", host, "balcony")
 	end

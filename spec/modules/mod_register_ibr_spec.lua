@@ -7,18 +7,8 @@ describe("mod_register_ibr", function ()
 	local world, usermanager, events
 
 	local function start(more)
-		world = fake_native.start { config = ([[
-			storage = "memory"
-			modules_disabled = { "presence", "message", "iq", "offline", "c2s", "s2s", "s2s_auth_certs" }
-			modules_enabled = { "register_ibr" }
-			%s
-			VirtualHost "capulet.example"
-				authentication = "internal_plain"
-		]]):format(more or "") }
-		for _, name in ipairs { "storagemanager", "modulemanager", "usermanager" } do world.load(name) end
-		usermanager = world.load "usermanager"
-		world.load "hostmanager".activate_all()
-		events = world.prosody.hosts[host].events
+		world = fake_native.serve { modules = { "register_ibr" }, authentication = "internal_plain", config = more }
+		usermanager, events = world.usermanager, world.events
 		assert.is_true(usermanager.create_user("romeo", "juliet", host))
 	end
 	after_each(function () world.stop() end)

@@ -6,17 +6,8 @@ describe("mod_register_limits", function ()
 	local world, events
 
 	local function start(more)
-		world = fake_native.start { config = ([[
-			storage = "memory"
-			modules_disabled = { "presence", "message", "iq", "offline", "c2s", "s2s", "s2s_auth_certs" }
-			modules_enabled = { "register_limits" }
-			%s
-			VirtualHost "capulet.example"
-				authentication = "null"
-		]]):format(more or "") }
-		for _, name in ipairs { "storagemanager", "modulemanager", "usermanager" } do world.load(name) end
-		world.load "hostmanager".activate_all()
-		events = world.prosody.hosts[host].events
+		world = fake_native.serve { modules = { "register_limits" }, config = more }
+		events = world.events
 		assert.is_true(world.load "modulemanager".is_loaded(host, "register_limits"))
 	end
 	after_each(function () world.stop() end)

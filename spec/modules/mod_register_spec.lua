@@ -4,16 +4,8 @@ describe("mod_register", function ()
 	local world, modulemanager
 
 	local function start(more)
-		world = fake_native.start { config = ([[
-			storage = "memory"
-			modules_disabled = { "presence", "message", "iq", "offline", "c2s", "s2s", "s2s_auth_certs" }
-			modules_enabled = { "register" }
-			%s
-			VirtualHost "capulet.example"
-		]]):format(more or "") }
-		for _, name in ipairs { "storagemanager", "modulemanager", "usermanager" } do world.load(name) end
+		world = fake_native.serve { modules = { "register" }, authentication = "internal_hashed", config = more }
 		modulemanager = world.load "modulemanager"
-		world.load "hostmanager".activate_all()
 	end
 	after_each(function () world.stop() end)
 

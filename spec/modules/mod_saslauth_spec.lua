@@ -7,25 +7,13 @@ local host = "capulet.example"
 local xmlns_sasl = "urn:ietf:params:xml:ns:xmpp-sasl"
 local xmlns_bind = "urn:ietf:params:xml:ns:xmpp-bind"
 
-local config = [[
-storage = "memory"
-modules_disabled = { "presence", "message", "iq", "offline", "c2s", "s2s", "s2s_auth_certs" }
-modules_enabled = { "saslauth" }
-%s
-VirtualHost "capulet.example"
-]]
-
 describe("mod_saslauth", function ()
 	local world, usermanager, events
 
 	local function start(more)
-		world = fake_native.start { config = config:format(more or "") }
-		for _, name in ipairs { "storagemanager", "modulemanager", "usermanager", "rostermanager", "sessionmanager" } do
-			world.load(name)
-		end
-		usermanager = world.load "usermanager"
-		world.load "hostmanager".activate_all()
-		events = world.prosody.hosts[host].events
+		world = fake_native.serve { modules = { "saslauth" }, authentication = "internal_hashed", config = more,
+			managers = { "rostermanager", "sessionmanager" } }
+		usermanager, events = world.usermanager, world.events
 		assert.is_true(usermanager.create_user("romeo", "juliet", host))
 		assert.is_false(world.log_has("error", ""))
 	end

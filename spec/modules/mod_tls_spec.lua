@@ -9,21 +9,14 @@ describe("mod_tls", function ()
 
 	local function start(options)
 		options = options or {}
-		world = fake_native.start {}
-		world.file("certs/capulet.example.crt", "certificate")
-		world.file("certs/capulet.example.key", "key")
-		world.configure(([[
-			storage = "memory"
-			modules_disabled = { "presence", "message", "iq", "offline", "c2s", "s2s", "s2s_auth_certs" }
-			modules_enabled = { "tls" }
-			%s
-			VirtualHost "capulet.example"
-				authentication = "null"
-				ssl = { certificate = "certs/%s.crt"; key = "certs/%s.key" }
-		]]):format(options.more or "", options.certificate or host, options.certificate or host))
-		for _, name in ipairs { "storagemanager", "modulemanager", "usermanager" } do world.load(name) end
-		world.load "hostmanager".activate_all()
-		events = world.prosody.hosts[host].events
+		local certificate = options.certificate or host
+		world = fake_native.serve { modules = { "tls" }, config = options.more,
+			host_config = ("ssl = { certificate = 'certs/%s.crt'; key = 'certs/%s.key' }"):format(certificate, certificate),
+			before = function (new)
+				new.file("certs/capulet.example.crt", "certificate")
+				new.file("certs/capulet.example.key", "key")
+			end }
+		events = world.events
 	end
 	after_each(function () world.stop() end)
 

@@ -6,6 +6,7 @@
 --	world.advance(60)                  turns the clock by hand; timers run in order
 --	world.log_has("error", "no such")  was something like that logged? (plain text)
 --	world.stop()
+--	fake_native.serve { modules = { "ping" } }     the same with an active host, for specs of a module
 --
 -- Every start is a new world: no library of the server remembers an earlier one.
 
@@ -287,6 +288,33 @@ function fake.start(options)
 	_G.prosody, _G.hosts = prosody, prosody.hosts
 	world.load("pluginloader").set_directories { world.directory .. "/plugins", "modules" }
 	world.configure(options.config or "")
+	return world
+end
+
+local host_config = [[
+storage = "memory"
+modules_disabled = { "presence", "message", "iq", "offline", "c2s", "s2s", "s2s_auth_certs" }
+modules_enabled = { %s }
+%s
+VirtualHost %q
+authentication = %q
+%s
+]]
+
+--- A new world with one host, activated, on which modules run, but not those that every host has. options: host
+-- ("capulet.example"), authentication ("null"), modules (names), config (more lines for all), host_config (more lines
+-- for the host), managers (names of those it needs beside the usual ones), before (called with the world when they are
+-- loaded and the host is not). The world has the host's events and core.usermanager.
+function fake.serve(options)
+	local host, modules = options.host or "capulet.example", {}
+	for i, name in ipairs(options.modules or {}) do modules[i] = ("%q"):format(name) end
+	local world = fake.start { config = host_config:format(table.concat(modules, "; "), options.config or "", host,
+		options.authentication or "null", options.host_config or "") }
+	for _, name in ipairs { "storagemanager", "modulemanager", "usermanager" } do world.load(name) end
+	for _, name in ipairs(options.managers or {}) do world.load(name) end
+	if options.before then options.before(world) end
+	world.load "hostmanager".activate_all()
+	world.events, world.usermanager = world.prosody.hosts[host].events, world.load "usermanager"
 	return world
 end
 
