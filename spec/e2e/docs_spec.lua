@@ -7,32 +7,19 @@ local function read(path)
 	return file:read "a"
 end
 
-local function write(path, text)
-	local file <close> = assert(io.open(path, "w"))
-	assert(file:write(text))
-end
-
 local page = read "docs/writing-modules.md"
 local shout = assert(page:match "```lua\n(%-%-%- Shouting.-)```")
 local dice = assert(page:match '```lua\n(local st = require "util.stanza"\nmodule:add_feature.-)```')
 
 describe("The page on writing modules", function()
-	local server, romeo, juliet, plugins
+	local server, romeo, juliet
 
 	setup(function()
-		plugins = os.tmpname()
-		os.remove(plugins)
-		assert(os.execute("mkdir " .. plugins))
-		write(plugins .. "/mod_shout.lua", shout)
-		write(plugins .. "/mod_dice.lua", dice)
-		server = Server.start { config = ("plugin_paths = { %q }"):format(plugins) }
+		server = Server.start { plugins = { shout = shout, dice = dice } }
 		romeo = server:person("romeo", { resource = "orchard" })
 		juliet = server:person("juliet", { resource = "balcony" })
 	end)
-	teardown(function()
-		server:stop()
-		os.execute("rm -r " .. plugins)
-	end)
+	teardown(function() server:stop() end)
 
 	it("has a module of twenty lines that changes what the server does, loaded with clients connected", function()
 		assert.is_true(select(2, shout:gsub("\n", "")) <= 25)
@@ -47,7 +34,7 @@ describe("The page on writing modules", function()
 	end)
 
 	it("has a reload that takes an edit into effect, and keeps what is stored", function()
-		write(plugins .. "/mod_shout.lua", (shout:gsub('"!!!"', '"?!"')))
+		server:plugin("shout", (shout:gsub('"!!!"', '"?!"')))
 		local said, code = server:ctl("shell", "module", "reload", "shout", "localhost")
 		assert.equal(0, code, said)
 		romeo:sends "<message type='chat' to='juliet@localhost'><body>Juliet</body></message>"

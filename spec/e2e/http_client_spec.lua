@@ -127,16 +127,11 @@ describe("A URL that a user writes", function ()
 end)
 
 describe("A request of a module", function ()
-	local server, folder, peer
+	local server, peer
 
 	setup(function ()
-		local pipe <close> = io.popen "mktemp -d /tmp/couplet-fetch.XXXXXX"
-		folder = pipe:read "l"
-		local file <close> = assert(io.open(folder .. "/mod_probe.lua", "w"))
-		file:write(module_text)
-		file:close()
-		server = Server.start { with_http = true, more_modules = { "probe" },
-			config = ("plugin_paths = { %q }; http_max_content_size = 2000000"):format(folder) }
+		server = Server.start { with_http = true, more_modules = { "probe" }, plugins = { probe = module_text },
+			config = "http_max_content_size = 2000000" }
 		server:expects_error "the sink has a mistake"
 		server:expects_error "the callback has a mistake"
 	end)
@@ -148,7 +143,6 @@ describe("A request of a module", function ()
 		assert(asked.body == "asked", asked.body)
 		server:stop()
 		peer.stop()
-		os.execute(("rm -rf '%s'"):format(folder))
 	end)
 	after_each(function ()
 		if peer then peer.stop() end

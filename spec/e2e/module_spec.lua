@@ -1,35 +1,8 @@
 -- Modules of the admin's own: written while the server runs, loaded, changed, reloaded and unloaded with clients
 -- connected; and modules that do harm, which must not become the server's (SECURITY D7, P20).
 
-local lfs = require "lfs"
 local loop = require "spec.support.loop"
 local Server = require "spec.support.server"
-
-local function has_plugins(server)
-	server:configure { config = ("plugin_paths = { %q }"):format(server.folder .. "/plugins") }
-	assert(lfs.mkdir(server.folder .. "/plugins"))
-end
-
--- A server with an empty folder for plugins.
-local function start(options)
-	options = options or {}
-	options.wait = false
-	local make = Server.run
-	Server.run = function (self)
-		Server.run = make
-		has_plugins(self)
-		self.options.wait = nil
-		return make(self)
-	end
-	local ok, server = pcall(Server.start, options)
-	Server.run = make
-	return ok and server or error(server, 0)
-end
-
-local function write_module(server, name, code)
-	local file <close> = assert(io.open(("%s/plugins/mod_%s.lua"):format(server.folder, name), "w"))
-	assert(file:write(code))
-end
 
 local function shell(server, line)
 	local said, code = server:ctl("shell", line)
@@ -67,12 +40,12 @@ function module.restore(state) said = state.said; end
 ]]
 	local count = "<iq type='get' to='localhost'><count xmlns='urn:example:shout'/></iq>"
 
-	setup(function () server = start { } end)
+	setup(function () server = Server.start { plugins = {} } end)
 	teardown(function () server:stop() end)
 	before_each(function ()
 		romeo = server:person("romeo", { resource = "orchard" })
 		juliet = server:person "juliet"
-		write_module(server, "shout", code)
+		server:plugin("shout", code)
 	end)
 	after_each(function ()
 		server:ctl("shell", "module unload shout localhost")
@@ -95,7 +68,7 @@ function module.restore(state) said = state.said; end
 	it("does the new thing after an edit and a reload, and remembers what it knew", function ()
 		shell(server, "module load shout localhost")
 		assert.equal("ONE", says "one")
-		write_module(server, "shout", (code:gsub("body:upper%(%)", 'body:upper() .. "!"')))
+		server:plugin("shout", (code:gsub("body:upper%(%)", 'body:upper() .. "!"')))
 		assert.equal("TWO", says "two") -- an edit alone does nothing
 		shell(server, "module reload shout localhost")
 		assert.equal("THREE!", says "three")
@@ -106,7 +79,7 @@ function module.restore(state) said = state.said; end
 		server:expects_error "mod_shout"
 		shell(server, "module load shout localhost")
 		assert.equal("ONE", says "one")
-		write_module(server, "shout", code .. "\nend\n")
+		server:plugin("shout", code .. "\nend\n")
 		local said, exit = server:ctl("shell", "module reload shout localhost")
 		assert.equal(1, exit)
 		assert.matches("mod_shout.lua:%d+:", said)
@@ -118,7 +91,7 @@ function module.restore(state) said = state.said; end
 		server:expects_error "mod_shout"
 		shell(server, "module load shout localhost")
 		assert.equal("ONE", says "one")
-		write_module(server, "shout", code .. "\nerror 'not today'\n")
+		server:plugin("shout", code .. "\nerror 'not today'\n")
 		local said, exit = server:ctl("shell", "module reload shout localhost")
 		assert.equal(1, exit)
 		assert.matches("not today", said)
@@ -150,7 +123,7 @@ describe("A module that does harm", function ()
 	local question = "<iq type='get' to='localhost'><do xmlns='urn:example:harm'/></iq>"
 
 	setup(function ()
-		server = start { }
+		server = Server.start { plugins = {} }
 		server:expects_error "mod_harm.lua"
 	end)
 	teardown(function () server:stop() end)
@@ -169,7 +142,7 @@ describe("A module that does harm", function ()
 	end
 
 	local function load_harm(code)
-		write_module(server, "harm", code)
+		server:plugin("harm", code)
 		shell(server, "module load harm localhost")
 	end
 
@@ -314,7 +287,7 @@ describe("A module that does harm", function ()
 
 	it("and raises as it is loaded is not there", function ()
 		local before = hooks(server)
-		write_module(server, "harm", "module:hook('message/bare', function () end)\nerror 'not like this'")
+		server:plugin("harm", "module:hook('message/bare', function () end)\nerror 'not like this'")
 		local said, code = server:ctl("shell", "module load harm localhost")
 		assert.equal(1, code)
 		assert.matches("not like this", said)

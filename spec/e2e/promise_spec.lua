@@ -2,7 +2,6 @@
 -- no other.
 
 local http = require "spec.support.http"
-local lfs = require "lfs"
 local Server = require "spec.support.server"
 
 local module_text = [==[
@@ -49,22 +48,13 @@ module:provides("http", { name = "promise"; route = {
 ]==]
 
 describe("In the server", function ()
-	local server, folder
+	local server
 
 	setup(function ()
-		local pipe <close> = io.popen "mktemp -d /tmp/couplet-promise.XXXXXX"
-		folder = pipe:read "l"
-		local file <close> = assert(io.open(folder .. "/mod_promise_probe.lua", "w"))
-		file:write(module_text)
-		file:close()
 		server = Server.start { with_http = true, more_modules = { "promise_probe" },
-			config = ("plugin_paths = { %q }"):format(folder) }
+			plugins = { promise_probe = module_text } }
 	end)
-	teardown(function ()
-		server:stop()
-		os.remove(folder .. "/mod_promise_probe.lua")
-		lfs.rmdir(folder)
-	end)
+	teardown(function () server:stop() end)
 	after_each(function () server:forget_clients() end)
 
 	it("handlers of promises run after the call that made them, in their order", function ()

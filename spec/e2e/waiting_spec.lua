@@ -1,7 +1,6 @@
 -- Handlers that wait (for a database, for HTTP): their session's later stanzas keep their order behind them, everybody
 -- else goes on, and what comes after the wait is as if there had been none.
 
-local lfs = require "lfs"
 local Server = require "spec.support.server"
 
 -- A stanza with <hold at='EVENT...'/> waits in a handler of those events until somebody opens the gate. `arm` makes the
@@ -75,13 +74,8 @@ end);
 ]]
 
 local function start(options)
+	options.plugins = { gate = gate }
 	local server = Server.start(options)
-	assert(lfs.mkdir(server.folder .. "/plugins"))
-	local file <close> = assert(io.open(server.folder .. "/plugins/mod_gate.lua", "w"))
-	file:write(gate)
-	file:close()
-	server:configure { config = ("plugin_paths = { %q }"):format(server.folder .. "/plugins") }
-	server:reload()
 	local said, code = server:ctl("shell", "module load gate")
 	assert.equal(0, code, said)
 	return server
@@ -406,7 +400,7 @@ describe("A handler that nobody resumes", function ()
 
 	it("is ended when its time is over: what it held gets an error, the session goes on", function ()
 		server:configure {
-			config = ("plugin_paths = { %q }; max_handler_wait = '1s'"):format(server.folder .. "/plugins"),
+			config = "max_handler_wait = '1s'",
 			more_modules = {},
 		}
 		server:restart()

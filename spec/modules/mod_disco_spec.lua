@@ -1,5 +1,4 @@
 local Server = require "spec.support.server"
-local lfs = require "lfs"
 
 local xmlns_info = "http://jabber.org/protocol/disco#info"
 local xmlns_items = "http://jabber.org/protocol/disco#items"
@@ -26,34 +25,22 @@ end)
 ]]
 
 describe("mod_disco", function ()
-	local server, romeo, juliet, plugins
+	local server, romeo, juliet
 
 	setup(function ()
-		plugins = os.tmpname()
-		os.remove(plugins)
-		assert(lfs.mkdir(plugins))
-		local file <close> = assert(io.open(plugins .. "/mod_disco_helper.lua", "w"))
-		file:write(helper_module)
-		file:close()
-		assert(io.open(plugins .. "/mod_disco_component.lua", "w")):close()
 		server = Server.start {
 			modules = { "roster", "saslauth", "tls", "disco", "disco_helper", "admin_shell" },
-			config = ([[
-				plugin_paths = { %q }
+			plugins = { disco_helper = helper_module, disco_component = "" },
+			config = [[
 				name = "Verona"
 				disco_items = { { "bot.example.com", "A bot" }; { "plain.example.com" }; { "@bad" }; 7 }
-			]]):format(plugins),
+			]],
 			components = "Component \"rooms.localhost\" \"disco_component\"\nname = \"Rooms\"",
 		}
 		server:expects_error "disco_items"
 		romeo, juliet = server:person "romeo", server:person "juliet"
 	end)
-	teardown(function ()
-		os.remove(plugins .. "/mod_disco_helper.lua")
-		os.remove(plugins .. "/mod_disco_component.lua")
-		lfs.rmdir(plugins)
-		server:stop()
-	end)
+	teardown(function () server:stop() end)
 
 	local function ask(who, xmlns, to, node)
 		return who:asks(("<iq type='get' to='%s'><query xmlns='%s' %s/></iq>"):format(to, xmlns,

@@ -111,23 +111,17 @@ local function read_file(path)
 end
 
 describe("In the server", function ()
-	local server, romeo, plugins
+	local server, romeo
 
 	setup(function ()
-		plugins = os.tmpname()
-		os.remove(plugins)
-		assert(lfs.mkdir(plugins))
-		write_file(plugins .. "/mod_dns_spec.lua", module_text)
 		server = Server.start {
-			more_modules = { "dns_spec" },
-			config = ("plugin_paths = { %q }\ndns_timeout = 1\n"):format(plugins) .. name_server:configuration(),
+			more_modules = { "dns_spec" }, plugins = { dns_spec = module_text },
+			config = "dns_timeout = 1\n" .. name_server:configuration(),
 		}
 	end)
 	teardown(function ()
 		server:stop() -- with lookups in progress
 		name_server:stop()
-		os.remove(plugins .. "/mod_dns_spec.lua")
-		lfs.rmdir(plugins)
 	end)
 	before_each(function () romeo = server:person "romeo" end)
 	after_each(function ()
@@ -204,7 +198,7 @@ describe("In the server", function ()
 			pidfile = %q; log = { info = %q }
 			%s
 			VirtualHost "localhost"
-		]]):format(folder, plugins, folder .. "/result", folder .. "/pid", folder .. "/log",
+		]]):format(folder, server.folder .. "/plugins", folder .. "/result", folder .. "/pid", folder .. "/log",
 			name_server:configuration()))
 		local launcher = process.spawn({ server:command "couplet", "-D", "-c", folder .. "/couplet.cfg.lua" },
 			{ cwd = lfs.currentdir(), env = { ASAN_OPTIONS = "detect_leaks=0" } })

@@ -49,6 +49,7 @@ local function configuration(self)
 	local lines = {
 		("data_path = %q"):format(self.folder .. "/data"),
 		("pidfile = %q"):format(self.folder .. "/pid"),
+		options.plugins and ("plugin_paths = { %q }"):format(self.folder .. "/plugins") or "",
 		("admin_socket = %q"):format(self.folder .. "/admin.sock"),
 		"run_as_root = true",
 		'log = { debug = "*console" }',
@@ -83,9 +84,9 @@ local default_modules = {
 }
 
 --- options: config (global lines), hosts (name → lines), components (lines at the end), modules (in place of the
--- defaults) or more_modules, authentication, interfaces, with_s2s, with_http, with_component, max_fds, env, prefix (a
--- list: what runs the program), address (where clients find it, if not at 127.0.0.1), wait (if false: do not wait until
--- it serves). Gives the running server.
+-- defaults) or more_modules, plugins (name → text: modules of the admin's own, enabled or loaded), authentication,
+-- interfaces, with_s2s, with_http, with_component, max_fds, env, prefix (a list: what runs the program), address (where
+-- clients find it, if not at 127.0.0.1), wait (if false: do not wait until it serves). Gives the running server.
 function server.start(options)
 	local self = server.unstarted(options)
 	self.config = self.folder .. "/server.cfg.lua"
@@ -106,6 +107,10 @@ function server.unstarted(options)
 		assert(os.execute(("cp -R %s/. %s/data && chmod -R u+w %s/data"):format(options.data, self.folder, self.folder)))
 	end
 	self.port, self.direct_port = server.free_port(), server.free_port()
+	if options.plugins then
+		assert(lfs.mkdir(self.folder .. "/plugins"))
+		for name, text in pairs(options.plugins) do self:plugin(name, text) end
+	end
 	if options.with_s2s then self.s2s_port = server.free_port() end
 	if options.with_http then self.http_port, self.https_port = server.free_port(), server.free_port() end
 	if options.with_component then self.component_port = server.free_port() end
@@ -113,6 +118,9 @@ function server.unstarted(options)
 	for _, name in ipairs(options.more_modules or {}) do table.insert(self.modules, name) end
 	return self
 end
+
+--- Writes a module of the admin's own (options.plugins), to be loaded or reloaded.
+function server:plugin(name, text) write_file(("%s/plugins/mod_%s.lua"):format(self.folder, name), text) end
 
 --- Writes the configuration again, with some options replaced; the server is not told.
 function server:configure(options)

@@ -2,7 +2,6 @@
 -- this spec runs in the server; romeo asks it by messages to its host.
 
 local Server = require "spec.support.server"
-local lfs = require "lfs"
 
 local module_text = [==[
 local async = require "prosody.util.async"
@@ -127,22 +126,12 @@ end, 100)
 ]==]
 
 describe("In the server", function ()
-	local server, romeo, plugins
+	local server, romeo
 
 	setup(function ()
-		plugins = os.tmpname()
-		os.remove(plugins)
-		assert(lfs.mkdir(plugins))
-		local file <close> = assert(io.open(plugins .. "/mod_libraries.lua", "w"))
-		file:write(module_text)
-		file:close()
-		server = Server.start { more_modules = { "libraries" }, config = ("plugin_paths = { %q }"):format(plugins) }
+		server = Server.start { more_modules = { "libraries" }, plugins = { libraries = module_text } }
 	end)
-	teardown(function ()
-		os.remove(plugins .. "/mod_libraries.lua")
-		lfs.rmdir(plugins)
-		server:stop()
-	end)
+	teardown(function () server:stop() end)
 	before_each(function () romeo = server:person "romeo" end)
 	after_each(function () server:forget_clients() end)
 
