@@ -15,6 +15,7 @@ local unbound_settings = require "prosody.net.unbound_settings"
 
 local DEFAULT_PORT, DEFAULT_DIRECT_PORT = 5269, 5270
 local MAX_TARGETS = 8
+local MAX_HOSTS_BYTES = 1024 * 1024
 
 local targets = {}
 
@@ -71,6 +72,23 @@ local function is_own_listener(ip, port)
 	return false
 end
 
+-- Has the admin given the name an address in the hosts file?
+local function is_in_hosts_file(name)
+	local settings = module:get_option("unbound")
+	local path = "/etc/hosts"
+	if type(settings) == "table" and settings.hoststxt ~= nil then path = settings.hoststxt end -- as for net.unbound
+	local file <close> = path and io.open(path == true and "/etc/hosts" or path)
+	local text = file and file:read(MAX_HOSTS_BYTES) or ""
+	for line in text:gmatch("[^\n]+") do
+		if line:lower():find(name, 1, true) then
+			for word in line:gsub("#.*", ""):lower():gmatch("%s(%S+)") do
+				if word == name then return true end
+			end
+		end
+	end
+	return false
+end
+
 -- What the records and the configuration say
 
 local methods = {}
@@ -89,6 +107,10 @@ local function resolvers_for(domain, note)
 			direct_tls = route.direct_tls or false, from = "s2s_connect_overrides", priority = rank })
 	end
 	if routes then return list end
+	if targets.is_in_lan(domain) and is_in_hosts_file(domain) then -- there may be nobody to ask for SRV records
+		return { { resolver = basic.new(domain, DEFAULT_PORT, "tcp", { is_allowed = is_allowed_in_lan, note = note }),
+			direct_tls = false, from = "the hosts file" } }
+	end
 	for _, finder in ipairs(module:get_host_items("s2s-finder")) do
 		local resolver, is_only = finder.find(domain, is_allowed_in_lan, note)
 		if resolver then table.insert(list, { resolver = resolver, from = finder.name }) end

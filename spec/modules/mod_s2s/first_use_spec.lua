@@ -60,7 +60,9 @@ describe("Trust on first use", function ()
 	end)
 
 	it("believes nobody when it cannot read or write what it knows", function ()
-		for _, case in ipairs { { "open", "no such driver" }, { "get", "the disk is broken" }, { "set", "the disk is full" } } do
+		for _, case in ipairs {
+			{ "open", "no such driver" }, { "get", "the disk is broken" }, { "set", "the disk is full" },
+		} do
 			local what, text = table.unpack(case)
 			fails = { [what] = true }
 			local is_believed, why = judge("capulet.example", "aa")
