@@ -10,7 +10,7 @@
 -- @option c2s_timeout                period, 30 seconds: to log in and bind a resource
 -- @option c2s_stanza_size_limit      bytes, 262144: of a request after login
 -- @hooks  none        @fires http-message        @stores none
--- @spec   spec/e2e/web_bosh_spec.lua
+-- @spec   spec/e2e/web_bosh_spec.lua, spec/e2e/web_greedy_spec.lua
 --
 -- Always true: requests are worked on in the order of their rid, each once, however often it comes; the answer to a
 -- request is kept until it cannot be asked for again. What is sent leaves with the oldest request that is held.

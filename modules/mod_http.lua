@@ -10,7 +10,7 @@
 -- @option http_cors_override    table: module -> { enabled =, origins = {...} }, in the place of what the module says
 -- @hooks  item-added/http-provider, item-removed/http-provider, config-reloaded
 -- @fires  none        @stores none
--- @spec   spec/e2e/web_http_spec.lua
+-- @spec   spec/e2e/web_routes_spec.lua, spec/e2e/web_http_spec.lua, spec/interop/nginx_spec.lua
 --
 -- Always true: a module is reached on its host's name only; a header of a client changes neither its address nor
 -- whether it counts as secure, unless the connection is one of a trusted proxy.
@@ -121,6 +121,12 @@ local function event_name(host, method, path)
 	return ("%s %s%s"):format(method, host or "", path)
 end
 
+-- What stands at the root has a path all the same.
+local function whole_path(prefix, path)
+	local whole = prefix .. path
+	return whole == "" and "/" or whole
+end
+
 -- "GET /path" -> method and path; a bare "GET" is for the module's own path, with and without a slash at its end.
 local function parse_route(key)
 	local method, path = key:match("^(%u+)%s*(.*)$")
@@ -162,10 +168,10 @@ local function make_handlers(item, host, prefix, cors)
 		elseif value ~= false then
 			local handler = handler_of(value, prefix, path, cors)
 			if item.streaming_uploads then server.set_streaming(handler) end
-			table.insert(handlers, { event_name(host, method, prefix .. path), handler, 0 })
+			table.insert(handlers, { event_name(host, method, whole_path(prefix, path)), handler, 0 })
 			methods[path] = methods[path] or {}
 			table.insert(methods[path], method)
-			if path == "" then
+			if path == "" and prefix ~= "" then
 				table.insert(handlers, { event_name(host, method, prefix .. "/"), handler, -1 })
 			elseif (path == "/" or path == "/*") and prefix ~= "" and method == "GET" then
 				table.insert(handlers, { event_name(host, method, prefix), redirect_to_slash, -1 })
@@ -174,7 +180,7 @@ local function make_handlers(item, host, prefix, cors)
 	end
 	for path, list in pairs(cors and methods or {}) do
 		table.sort(list)
-		local name = event_name(host, "OPTIONS", prefix .. path)
+		local name = event_name(host, "OPTIONS", whole_path(prefix, path))
 		table.insert(handlers, { name, preflight(cors, table.concat(list, ", ")), -1 })
 	end
 	return handlers

@@ -8,7 +8,7 @@
 -- @option c2s_stanza_size_limit           bytes, 262144: of a message after login
 -- @option c2s_unauthed_stanza_size_limit  bytes, 8192: before login
 -- @hooks  none        @fires http-message        @stores none
--- @spec   spec/e2e/web_websocket_spec.lua
+-- @spec   spec/e2e/web_websocket_spec.lua, spec/e2e/web_frames_spec.lua, spec/e2e/web_greedy_spec.lua
 --
 -- Always true: one element per message; no extension; an element goes the same way, under the same limits, as on TCP.
 
