@@ -20,7 +20,7 @@ build/config.mk: configure
 # ---- what is compiled ----
 
 SOURCES := $(filter-out $(wildcard core/*/fuzz_*.c core/lua/so_*.c core/lua/test*.c) core/store/sqlite.c core/net/dns.c \
-	core/net/fetch.c,\
+	core/net/fetch.c core/net/address.c,\
 	$(wildcard core/*/*.c))
 TEST_SOURCES := $(filter-out core/main/main.c,$(SOURCES)) $(wildcard core/lua/test*.c)
 FUZZERS := $(patsubst core/%.c,build/fuzz/%,$(wildcard core/*/fuzz_*.c))
@@ -33,7 +33,7 @@ sqlite3_SOURCES = core/store/sqlite.c core/lua/so_sqlite.c $(shared_base)
 sqlite3_LIBS = $(SQLITE_LIBS)
 unbound_SOURCES = core/net/dns.c core/lua/so_unbound.c $(shared_base)
 unbound_LIBS = $(UNBOUND_LIBS)
-curl_SOURCES = core/net/fetch.c core/lua/so_curl.c core/base/buf.c $(shared_base)
+curl_SOURCES = core/net/fetch.c core/net/address.c core/lua/so_curl.c core/base/buf.c $(shared_base)
 curl_LIBS = $(CURL_LIBS)
 dbus_SOURCES = core/lua/so_dbus.c $(shared_base)
 dbus_LIBS = $(DBUS_LIBS)

@@ -11,15 +11,18 @@
  *	                            id, "failed", word, text | nothing when all are taken
  *	fetcher:count()          requests under way
  *	fetcher:close()
+ *	curl.is_public(address)  -> may is_public_only connect to it? nil when it is no numeric address
  *
  * request: url, method, body, fields (list of "Name: value"), head_bytes, body_bytes (-1: no limit), connect_seconds,
  * total_seconds, silence_seconds, redirects, streamed, unverified, ca_file, certificate, key. headers: "Content-Type"
  * is content_type, fields of one name are one value with commas. */
 #include <lauxlib.h>
+#include <netdb.h>
 #include <string.h>
 
 #include "base/error.h"
 #include "lua/bind.h"
+#include "net/address.h"
 #include "net/fetch.h"
 
 #define FETCHER_TYPE "couplet.curl"
@@ -252,6 +255,20 @@ static int l_take(lua_State *L)
 	return 4;
 }
 
+/* ---- addresses ---- */
+
+static int l_is_public(lua_State *L)
+{
+	const char *text = luaL_checkstring(L, 1);
+	struct addrinfo hints = { .ai_flags = AI_NUMERICHOST }, *found = NULL;
+	if (getaddrinfo(text, NULL, &hints, &found) != 0)
+		return 0;
+	bool is_public = address_is_public(found->ai_addr);
+	freeaddrinfo(found);
+	lua_pushboolean(L, is_public);
+	return 1;
+}
+
 /* ---- tables ---- */
 
 static const luaL_Reg methods[] = {
@@ -261,6 +278,7 @@ static const luaL_Reg methods[] = {
 
 static const luaL_Reg functions[] = {
 	{ "new", l_new },
+	{ "is_public", l_is_public },
 	{ NULL, NULL },
 };
 

@@ -31,7 +31,7 @@ local util_http = require "prosody.util.http"
 local ipairs, next, pairs, pcall, rawget, require = ipairs, next, pairs, pcall, rawget, require
 local setmetatable, tonumber, tostring, type = setmetatable, tonumber, tostring, type
 local t_pack, t_unpack = table.pack, table.unpack
-local s_find, s_lower, s_match, s_upper = string.find, string.lower, string.match, string.upper
+local s_find, s_gsub, s_lower, s_match, s_upper = string.find, string.gsub, string.lower, string.match, string.upper
 local prosody = rawget(_G, "prosody")
 
 local _ENV = nil
@@ -157,7 +157,15 @@ local function patiently(request, fn)
 	end)
 end
 
+-- headers["Content-Type"] is headers.content_type.
+local headers_mt = {
+	__index = function (headers, name)
+		return type(name) == "string" and rawget(headers, (s_gsub(s_lower(name), "-", "_"))) or nil
+	end;
+}
+
 local function on_head(request, code, version, headers)
+	setmetatable(headers, headers_mt)
 	local response = { code = code, httpversion = version, headers = headers, request = request }
 	request.response = response
 	if request._streaming_handler then

@@ -164,7 +164,7 @@ describe("A request of a module", function ()
 			local said
 			local request = http.request("%s/a?b=c#d", nil, function (body, code, response, request)
 				said = ("%%s %%d %%d %%s %%s %%s %%s %%s"):format(body, code, response.code, response.httpversion,
-					response.headers.x_two, request.method, request.path, tostring(response.request == request))
+					response.headers["X-Two"], request.method, request.path, tostring(response.request == request))
 				done()
 			end)
 			wait()
@@ -174,7 +174,10 @@ describe("A request of a module", function ()
 	end)
 
 	it("gives a promise without a callback", function ()
-		peer = web_server(function () return plain("nothing here", "404 Not Found") end)
+		peer = web_server(function () return plain("nothing here", "404 Not Found", "X-Seen: yes\r\n") end)
+		assert.equal("yes yes nil", probe([[
+			local headers = async.wait_for(http.request("%s/")).headers
+			return headers.x_seen .. " " .. headers["x-seen"] .. " " .. tostring(headers.x_unseen)]], peer.url))
 		assert.equal("404 nothing here", probe('return fetch("%s/")', peer.url))
 	end)
 
