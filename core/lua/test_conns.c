@@ -455,8 +455,5 @@ void l_test_conns(lua_State *L)
 {
 	l_new_type(L, CONN, conn_methods, NULL);
 	l_new_type(L, LISTENER, listener_methods, NULL);
-	luaL_setfuncs(L, functions, 0);
-	lua_pushvalue(L, -2);
-	luaL_setfuncs(L, loop_methods, 0);
-	lua_pop(L, 1);
+	l_test_add(L, functions, loop_methods);
 }

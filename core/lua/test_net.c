@@ -337,6 +337,14 @@ static const luaL_Reg watch_methods[] = {
 	{ NULL, NULL },
 };
 
+void l_test_add(lua_State *L, const luaL_Reg *functions, const luaL_Reg *methods)
+{
+	luaL_setfuncs(L, functions, 0);
+	lua_pushvalue(L, -2);
+	luaL_setfuncs(L, methods, 0);
+	lua_pop(L, 1);
+}
+
 void l_test_net(lua_State *L)
 {
 	l_new_type(L, LOOP, loop_methods, l_loop_gc);

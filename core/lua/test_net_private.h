@@ -62,7 +62,10 @@ void test_call_back(struct test_handle *handle, const char *name, struct slice t
 struct tls_context *l_test_check_tls(lua_State *L, int index);
 struct tls_context *test_tls_at(lua_State *L, int index);
 
-/* Each adds its functions to T.net on top of the stack and its methods to the loop's table below it. */
+/* Adds functions to T.net on top of the stack, and methods to the loop's table below it. */
+void l_test_add(lua_State *L, const luaL_Reg *functions, const luaL_Reg *methods);
+
+/* The other files' parts: each makes its types and calls l_test_add. */
 void l_test_conns(lua_State *L);
 void l_test_tls(lua_State *L);
 void l_test_work(lua_State *L);

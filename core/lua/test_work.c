@@ -228,8 +228,5 @@ void l_test_work(lua_State *L)
 {
 	l_new_type(L, WORKERS, workers_methods, NULL);
 	l_new_type(L, OUTQ, outq_methods, l_outq_done);
-	luaL_setfuncs(L, functions, 0);
-	lua_pushvalue(L, -2);
-	luaL_setfuncs(L, loop_methods, 0);
-	lua_pop(L, 1);
+	l_test_add(L, functions, loop_methods);
 }

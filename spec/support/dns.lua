@@ -16,6 +16,8 @@
 -- secure.     signed                  plain.    not signed, and the root says so
 -- broken.     signed, then changed    expired.  signed with signatures that ran out long ago
 --
+-- dns.suite(_ENV, about, library, body) is all of that for the spec of one library.
+--
 -- dns.world(options) is spec.support.fake_native's world for specs of modules/net: sockets are real, and run by
 -- world.run(); the clock is turned by hand.
 
@@ -397,6 +399,30 @@ function server:stop()
 	self.process:wait(10)
 	assert(self.folder:match("^/tmp/couplet%-dns%.%w+$"))
 	os.execute(("rm -rf '%s'"):format(self.folder))
+end
+
+--- A suite of a library of modules/net, named by what it is about, which needs a name server. env: the spec file's
+-- _ENV; is pending where there is none. body(here) is called with a table that has, in each test, a new world, the
+-- library and the server's relay.
+function dns.suite(env, about, library, body)
+	local name_server, missing = dns.start()
+	env.describe(about, function ()
+		if not name_server then
+			return env.pending("needs a name server: " .. missing)
+		end
+		local here = { name_server = name_server, relay = name_server.relay }
+		env.before_each(function ()
+			here.world = dns.world { config = name_server:configuration() }
+			here.library = require(library)
+			here.relay.asked = {}
+		end)
+		env.after_each(function ()
+			here.relay:release()
+			here.world.stop()
+		end)
+		env.teardown(function () name_server:stop() end)
+		body(here)
+	end)
 end
 
 -- The world

@@ -1,3 +1,5 @@
+local libraries = require "spec.support.libraries"
+
 describe("util.timer", function ()
 	local timer, armed
 
@@ -26,20 +28,9 @@ describe("util.timer", function ()
 		return list
 	end
 
-	local saved = {}
-	setup(function ()
-		for _, name in ipairs { "couplet.native", "util.timer", "prosody.util.timer" } do
-			saved[name] = package.loaded[name] or false
-			package.loaded[name] = nil
-		end
-		package.loaded["couplet.native"] = native
-		timer = require "util.timer"
-	end)
-	teardown(function ()
-		for name, library in pairs(saved) do
-			package.loaded[name] = library or nil
-		end
-	end)
+	local restore
+	setup(function () timer, restore = libraries.with("util.timer", { ["couplet.native"] = native }) end)
+	teardown(function () restore() end)
 	before_each(function ()
 		armed = {}
 	end)

@@ -1,3 +1,5 @@
+local libraries = require "spec.support.libraries"
+
 describe("util.watchdog", function ()
 	local watchdog, tasks
 
@@ -11,20 +13,9 @@ describe("util.watchdog", function ()
 			return task
 		end;
 	}
-	local saved = {}
-	setup(function ()
-		for _, name in ipairs { "util.timer", "prosody.util.timer", "util.watchdog", "prosody.util.watchdog" } do
-			saved[name] = package.loaded[name] or false
-			package.loaded[name] = nil
-		end
-		package.loaded["util.timer"], package.loaded["prosody.util.timer"] = timer, timer
-		watchdog = require "util.watchdog"
-	end)
-	teardown(function ()
-		for name, library in pairs(saved) do
-			package.loaded[name] = library or nil
-		end
-	end)
+	local restore
+	setup(function () watchdog, restore = libraries.with("util.watchdog", { ["util.timer"] = timer }) end)
+	teardown(function () restore() end)
 	before_each(function ()
 		tasks = {}
 	end)

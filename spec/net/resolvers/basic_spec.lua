@@ -1,26 +1,9 @@
 --- What net.resolvers.basic promises, with a real name server.
 
-local dns = require "spec.support.dns"
-local name_server, missing = dns.start()
-if not name_server then
-	describe("A host's addresses", function () pending("cannot be looked up here: " .. missing) end)
-	return
-end
-
-describe("A host's addresses", function ()
+require "spec.support.dns".suite(_ENV, "A host's addresses", "net.resolvers.basic", function (here)
 	local world, basic
-	local relay = name_server.relay
-
-	before_each(function ()
-		world = dns.world { config = name_server:configuration() }
-		basic = require "net.resolvers.basic"
-		relay.asked = {}
-	end)
-	after_each(function ()
-		relay:release()
-		world.stop()
-	end)
-	teardown(function () name_server:stop() end)
+	local relay, name_server = here.relay, here.name_server
+	before_each(function () world, basic = here.world, here.library end)
 
 	local function new(name, extra)
 		extra = extra or {}

@@ -1,26 +1,11 @@
 --- What net.resolvers.service promises, with a real name server.
 
 local dns = require "spec.support.dns"
-local name_server, missing = dns.start()
-if not name_server then
-	describe("A domain's service", function () pending("cannot be looked up here: " .. missing) end)
-	return
-end
 
-describe("A domain's service", function ()
+dns.suite(_ENV, "A domain's service", "net.resolvers.service", function (here)
 	local world, service
-	local relay = name_server.relay
-
-	before_each(function ()
-		world = dns.world { config = name_server:configuration() }
-		service = require "net.resolvers.service"
-		relay.asked = {}
-	end)
-	after_each(function ()
-		relay:release()
-		world.stop()
-	end)
-	teardown(function () name_server:stop() end)
+	local relay = here.relay
+	before_each(function () world, service = here.world, here.library end)
 
 	local both = { "xmpps-server", "xmpp-server" }
 
