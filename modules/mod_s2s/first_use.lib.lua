@@ -2,9 +2,11 @@
 -- believed and remembered, whoever made it; from then on only that one is. For networks without an authority.
 --
 -- Always true: what is believed was written down before; a certificate that has changed is refused until the admin
--- forgets the old one. One that an authority vouches for needs none of this and leaves no trace. Each host of ours
--- remembers for itself, at most MAX_KNOWN domains.
+-- forgets the old one. Names of the local network (in .local, bare, private addresses) are not first met from outside
+-- it. A certificate that an authority vouches for needs none of this and leaves no trace. Each host of ours remembers for
+-- itself, at most MAX_KNOWN domains.
 
+local classify = require "prosody.util.address".classify
 local datetime = require "prosody.util.datetime"
 local time = require "prosody.util.time"
 
@@ -47,8 +49,16 @@ end
 
 local function readable(sha256) return (sha256:upper():gsub("%x%x", "%0:"):sub(1, -2)) end
 
+-- Can only somebody in the local network have that name?
+local function is_local_name(domain)
+	local kind = classify(domain:match("^%[(.*)%]$") or domain)
+	if kind then return kind ~= "global" end
+	return domain:find("%.local$") ~= nil or not domain:find(".", 1, true)
+end
+
 -- true and a sentence, or false and why not.
-local function judge(host, domain, sha256)
+local function judge(session, domain, sha256)
+	local host = session.host
 	local memory, err = memory_of(host)
 	if not memory then return false, ("the certificates seen before cannot be read: %s"):format(err) end
 	local entry = memory.known[domain]
@@ -57,6 +67,8 @@ local function judge(host, domain, sha256)
 	elseif entry then
 		return false, ("the certificate has changed since %s. It is now %s. If that is right, accept it with: "
 			.. "coupletctl s2s forget %s"):format(datetime.date(entry.first_seen), readable(sha256), domain)
+	elseif session.direction == "incoming" and is_local_name(domain) and classify(session.ip) == "global" then
+		return false, ("%s is not in the local network, where alone there can be a %s"):format(session.ip, domain)
 	elseif memory.n >= MAX_KNOWN then
 		return false, ("%d domains are known already; make room with: coupletctl s2s forget DOMAIN"):format(memory.n)
 	end
@@ -72,7 +84,7 @@ local function on_check(event)
 	local session, domain, cert = event.session, event.host, event.cert
 	if not cert or not policy.trusts_on_first_use(domain) then return end
 	if session.cert_chain_status == "valid" and session.cert_identity_status == "valid" then return end
-	local is_trusted, text = judge(session.host, domain, cert:digest("sha256"))
+	local is_trusted, text = judge(session, domain, cert:digest("sha256"))
 	if not is_trusted then
 		session.cert_chain_status, session.cert_problem = "invalid", text
 		return

@@ -33,8 +33,8 @@ describe("Trust on first use", function ()
 	end)
 
 	-- Whether that certificate proves the domain, and the sentence about it.
-	local function judge(domain, sha256, is_trusted_anyway)
-		local session = { host = "montague.example" }
+	local function judge(domain, sha256, is_trusted_anyway, ip)
+		local session = { host = "montague.example", ip = ip, direction = ip and "incoming" or "outgoing" }
 		if is_trusted_anyway then session.cert_chain_status, session.cert_identity_status = "valid", "valid" end
 		check { session = session, host = domain, cert = { digest = function () return sha256 end } }
 		return session.cert_chain_status == "valid" and session.cert_identity_status == "valid",
@@ -75,6 +75,18 @@ describe("Trust on first use", function ()
 		fails.set = true
 		assert.is_nil((first_use.forget "capulet.example"))
 		assert.is_false((judge("capulet.example", "bb")))
+	end)
+
+	it("does not meet names of the local network from outside it first", function ()
+		for _, domain in ipairs { "capulet.local", "capulet", "192.168.1.20", "[fd00::20]" } do
+			local is_believed, why = judge(domain, "bb", false, "1.2.3.4")
+			assert.is_false(is_believed, domain)
+			assert.truthy(why:find("1.2.3.4 is not in the local network", 1, true), why)
+			assert.is_true((judge(domain, "aa", false, "192.168.1.20")), domain)
+			assert.is_true((judge(domain, "aa", false, "1.2.3.4")), domain) -- known by now
+		end
+		assert.is_true((judge("capulet.example", "aa", false, "1.2.3.4")))
+		assert.is_true((judge("[2600::1]", "aa", false, "2600::1")))
 	end)
 
 	it("knows a thousand domains of a host, and no more until one is forgotten", function ()
