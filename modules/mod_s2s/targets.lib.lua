@@ -64,9 +64,9 @@ end
 
 -- Is it we who listen there? A connection to ourselves could only be refused, by both of us.
 local function is_own_listener(ip, port)
+	ip = ip:match("^::ffff:(%d+%.%d+%.%d+%.%d+)$") or ip -- the same to the one who connects
 	if portmanager.get_service_at(port, ip) then return true end
-	local any = ip:find(":", 1, true) and { "::" } or { "*", "0.0.0.0", "::" }
-	for _, interface in ipairs(any) do
+	for _, interface in ipairs { "*", "0.0.0.0", "::" } do
 		if portmanager.get_service_at(port, interface) then return is_on_this_machine(ip) end
 	end
 	return false

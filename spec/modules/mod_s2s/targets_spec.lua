@@ -95,11 +95,13 @@ describe("Where to connect", function ()
 		local targets = load { s2s_connect_overrides = {
 			["self.example"] = { { host = "127.0.0.1" }, { host = "127.0.0.1", port = 5270 } },
 			["other.example"] = { host = "192.0.2.1" },
+			["mapped.example"] = { host = "::ffff:127.0.0.1" },
 		} }
 		local list, failure = all(targets, "self.example")
 		assert.equal("127.0.0.1:5270", list)
 		assert.equal("127.0.0.1 port 5269 is this server itself", failure[1])
 		assert.equal("192.0.2.1:5269", (all(targets, "other.example"))) -- is not on this machine
+		assert.equal("", (all(targets, "mapped.example")))
 		interface = "192.0.2.1"
 		assert.equal("", (all(targets, "other.example")))
 	end)
