@@ -33,7 +33,7 @@ local ANY_INTERFACE, ANY_PROTOCOL = -1, -1
 local of_servers = { s2s = "_xmpp-server._tcp", s2s_direct_tls = "_xmpps-server._tcp" }
 local of_clients = { c2s = "_xmpp-client._tcp", c2s_direct_tls = "_xmpps-client._tcp" }
 
-local bus, is_running
+local bus, is_running, is_unloaded
 local groups = {}   -- host -> { path =, what = text of what is announced }
 local by_path = {}  -- path -> host
 local complained
@@ -189,6 +189,7 @@ local function retry(err)
 end
 
 function connect()
+	if is_unloaded then return end
 	local err
 	bus, err = dbus.connect { on_signal = on_signal, on_lost = retry }
 	if not bus then return retry(err) end
@@ -215,5 +216,6 @@ module:hook("host-deactivated", function (host) withdraw(host) end)
 native.defer(connect) -- in the process that stays: the program may still go to the background
 
 function module.unload()
+	is_unloaded = true
 	if bus then bus:close() end
 end

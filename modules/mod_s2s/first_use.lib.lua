@@ -3,8 +3,8 @@
 --
 -- Always true: what is believed was written down before; a certificate that has changed is refused until the admin
 -- forgets the old one. Names of the local network (in .local, bare, private addresses) are not first met from outside
--- it. A certificate that an authority vouches for needs none of this and leaves no trace. Each host of ours remembers for
--- itself, at most MAX_KNOWN domains.
+-- it. A certificate that an authority vouches for needs none of this and leaves no trace. Each host of ours remembers
+-- for itself, at most MAX_KNOWN domains.
 
 local classify = require "prosody.util.address".classify
 local datetime = require "prosody.util.datetime"

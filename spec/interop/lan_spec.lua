@@ -130,7 +130,10 @@ describe("On a LAN, users of two laptops chat both ways", function()
 			avahi:kill(9)
 			avahi:wait(5)
 			romeo:has_avahi()
-			montague:awaits_log("montague.local is announced in the local network", at)
+			at = montague:awaits_log("montague.local is announced in the local network", at)
+			local said = montague:ctl("shell", "module", "reload", "mdns")
+			montague:awaits_log("montague.local is announced in the local network (_xmpp-client._tcp", at)
+			assert.truthy(said:find("OK", 1, true), said)
 			-- Who cannot ask says so at once.
 			local one = capulet:person "juliet"
 			one:sends "<message to='romeo@montague.local' id='m1'><body>hello?</body></message>"

@@ -32,15 +32,21 @@ function laptop:prefix() return { "nsenter", "-t", tostring(self.holder:pid()), 
 
 function laptop:runs(format, ...) return run("%s " .. format, table.concat(self:prefix(), " "), ...) end
 
--- Waits until a program says this.
+-- Waits until a program says this. nil and what it said when it ended without.
 local function await_said(program, text, what)
-	local said = ""
+	local said, has_ended = "", false
 	loop.watch(program, function()
 		local bytes = program:read()
-		if bytes == false then loop.forget(program) end
+		if bytes == false then
+			loop.forget(program)
+			has_ended = true
+		end
 		said = said .. (bytes or "")
 	end)
-	loop.await(function() return said:find(text, 1, true) end, function() return what .. "; it said: " .. said end)
+	local function is_said() return said:find(text, 1, true) ~= nil end
+	loop.await(function() return is_said() or has_ended end, function() return what .. "; it said: " .. said end)
+	if is_said() then return true end
+	return nil, ("%s ended: %s"):format(what, said)
 end
 
 -- /run is its own, so that daemons do not meet; so are the files that name a name server and other machines.
@@ -51,7 +57,8 @@ local HOLDER = [[mount -t tmpfs none /run && mkdir -p /run/dbus /run/avahi-daemo
 local function new_laptop(name, number)
 	local self = setmetatable({ name = name, programs = {} }, laptop)
 	self.holder = process.spawn { "unshare", "-n", "-m", "sh", "-c", HOLDER }
-	await_said(self.holder, "ready", "a namespace")
+	local ok, why = await_said(self.holder, "ready", "the namespaces of a laptop")
+	if not ok then return nil, why end
 	self.ipv4, self.ipv6 = ("192.168.20.%d"):format(number), ("fd00:20::%d"):format(number)
 	self.address = ("10.20.%d.2"):format(number)
 	local pid = self.holder:pid()
@@ -79,7 +86,12 @@ end
 function lan.start()
 	local ok, why = unshare()
 	if not ok then return nil, why end
-	local self = setmetatable({ romeo = new_laptop("romeo", 1), juliet = new_laptop("juliet", 2) }, lan)
+	local romeo, juliet
+	romeo, why = new_laptop("romeo", 1)
+	if not romeo then return nil, why end
+	juliet, why = new_laptop("juliet", 2)
+	if not juliet then return nil, why end
+	local self = setmetatable({ romeo = romeo, juliet = juliet }, lan)
 	run("ip link add lan netns %d type veth peer name lan netns %d", self.romeo.holder:pid(), self.juliet.holder:pid())
 	for _, one in ipairs { self.romeo, self.juliet } do
 		-- No detection of duplicate addresses, which takes a second.
@@ -153,7 +165,7 @@ local function daemon(self, argv, configuration, ready)
 	argv[#argv] = argv[#argv] .. folder .. "/conf"
 	local program = process.spawn(table.move(argv, 1, #argv, 7, self:prefix()))
 	table.insert(self.programs, program)
-	await_said(program, ready, argv[1])
+	assert(await_said(program, ready, argv[1]))
 	run("rm -rf %s", folder)
 	return program
 end
