@@ -142,7 +142,7 @@ e2e: all $(test_parts)
 
 ## only the outside clients: slixmpp, aioxmpp, profanity, go-sendxmpp, @xmpp/client, a browser
 interop: all $(test_parts)
-	@tools/need interop
+	@tools/need dns interop
 	@$(MAKE) --no-print-directory npm conversejs
 	@tools/spec interop
 
