@@ -302,6 +302,29 @@ static int l_conn_is_valid(lua_State *L)
 	return 2;
 }
 
+/* dane({ { usage, selector, matching, data }, ... }, as_server) -> "certificate" | "chain" | "unusable" | nil, why */
+static int l_conn_dane(lua_State *L)
+{
+	static const char *const verdicts[] = { "certificate", "chain", "unusable" };
+	struct conn *conn = l_check_conn(L);
+	struct tls_tlsa records[TLSA_MAX + 1];
+	size_t n = 0;
+	for (; n <= TLSA_MAX && lua_geti(L, 2, (lua_Integer)n + 1) == LUA_TTABLE; n++) {
+		for (int i = 1; i <= 4; i++)
+			lua_geti(L, 4, i);
+		records[n].usage = (uint8_t)lua_tointeger(L, 5);
+		records[n].selector = (uint8_t)lua_tointeger(L, 6);
+		records[n].matching = (uint8_t)lua_tointeger(L, 7);
+		records[n].data.ptr = lua_tolstring(L, 8, &records[n].data.len);
+		lua_settop(L, 3);
+	}
+	const char *why = NULL;
+	enum tls_dane verdict = tls_peer_dane(conn, records, n, lua_toboolean(L, 3), &why);
+	lua_pushstring(L, verdict != TLS_DANE_MISMATCH ? verdicts[verdict] : NULL);
+	lua_pushstring(L, verdict != TLS_DANE_MISMATCH ? NULL : why);
+	return 2;
+}
+
 /* renegotiate(): what a rude peer would do -> did OpenSSL let it */
 static int l_conn_renegotiate(lua_State *L)
 {
@@ -436,6 +459,7 @@ static const luaL_Reg conn_methods[] = {
 	{ "facts", l_conn_facts },
 	{ "tls", l_conn_tls },
 	{ "is_valid", l_conn_is_valid },
+	{ "dane", l_conn_dane },
 	{ "renegotiate", l_conn_renegotiate },
 	{ NULL, NULL },
 };

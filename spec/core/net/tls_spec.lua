@@ -515,6 +515,88 @@ describe("TLS", function()
 		end)
 	end)
 
+	describe("what TLSA records say of a peer (RFC 6698, RFC 7671)", function()
+		local client
+
+		-- What openssl makes of a file's first certificate.
+		local function read(command, path)
+			local pipe = io.popen(command:format(path))
+			local bytes = pipe:read "a"
+			pipe:close()
+			return bytes
+		end
+		local to_der = "openssl x509 -in %s -outform DER"
+		local to_key = "openssl x509 -in %s -noout -pubkey | openssl pkey -pubin -outform DER"
+		local function digest(path, selector, bits)
+			return read((selector == 1 and to_key or to_der) .. (" | openssl dgst -sha%d -binary"):format(bits), path)
+		end
+
+		-- Our client, connected to a server with a certificate of the authority or a self-signed one.
+		local function connected(is_self_signed)
+			local context = is_self_signed and world.server_context "a.example" or assert(T.net.tls { server = true,
+				certificate = certs.path "server.crt", key = certs.path "server.key" })
+			local _, one = secured(context, assert(T.net.tls { ca_file = certs.path "ca.crt" }))
+			client = one.conn
+			return is_self_signed and (world.certificate "a.example") or certs.path "server.crt"
+		end
+
+		it("of usage 3 is all it takes, in each form", function()
+			for _, is_self_signed in ipairs { true, false } do
+				local path = connected(is_self_signed)
+				for _, record in ipairs {
+					{ 3, 0, 0, read(to_der, path) }, { 3, 1, 0, read(to_key, path) },
+					{ 3, 0, 1, digest(path, 0, 256) }, { 3, 1, 1, digest(path, 1, 256) },
+					{ 3, 0, 2, digest(path, 0, 512) }, { 3, 1, 2, digest(path, 1, 512) },
+				} do
+					assert.equal("certificate", (client:dane({ record }, true)))
+				end
+			end
+		end)
+
+		it("of usages 0 to 2 leaves the names to be looked at, and of 0 and 1 wants trust besides", function()
+			local path = connected(false)
+			local ca = certs.path "ca.crt"
+			for _, record in ipairs { { 2, 0, 1, digest(ca, 0, 256) }, { 2, 1, 1, digest(ca, 1, 256) },
+				{ 0, 0, 1, digest(ca, 0, 256) }, { 1, 1, 1, digest(path, 1, 256) } } do
+				assert.equal("chain", (client:dane({ record }, true)))
+			end
+			path = connected(true)
+			local verdict, why = client:dane({ { 1, 1, 1, digest(path, 1, 256) } }, true)
+			assert.is_nil(verdict)
+			assert.equal("self-signed certificate", why)
+		end)
+
+		it("refuses what it does not name, however trusted", function()
+			connected(false)
+			assert.is_true((client:is_valid(true)))
+			for usage = 0, 3 do
+				local verdict, why = client:dane({ { usage, 1, 1, ("x"):rep(32) } }, true)
+				assert.is_nil(verdict)
+				assert.matches("%a", why)
+			end
+			assert.is_true((client:is_valid(true))) -- and leaves no trace
+		end)
+
+		it("is as if not there when it is of no kind we know", function()
+			connected(true)
+			for _, record in ipairs { { 4, 1, 1, ("x"):rep(32) }, { 3, 2, 1, ("x"):rep(32) }, { 3, 1, 3, ("x"):rep(32) },
+				{ 3, 1, 1, "short" }, { 3, 1, 1, ("x"):rep(33) }, { 3, 0, 0, "no certificate" }, { 3, 1, 0, "no key" } } do
+				assert.equal("unusable", (client:dane({ record }, true)))
+			end
+			assert.equal("unusable", (client:dane({}, true)))
+		end)
+
+		it("may be one of many; beyond a hundred nobody looks", function()
+			local path = connected(true)
+			local records = {}
+			for i = 1, 99 do records[i] = { 3, 1, 1, ("%032d"):format(i) } end
+			records[100] = { 3, 1, 1, digest(path, 1, 256) }
+			assert.equal("certificate", (client:dane(records, true)))
+			table.insert(records, 1, { 3, 1, 1, ("y"):rep(32) })
+			assert.is_nil((client:dane(records, true)))
+		end)
+	end)
+
 	describe("channel bindings", function()
 		it("of TLS 1.3 are the same at both ends and different for each connection", function()
 			local context = world.server_context "a.example"
