@@ -78,6 +78,11 @@ struct stanza *lua_parse(struct lua_core *core, struct slice text, size_t bytes,
 /* The `close` of transports whose sessions have a carrier (native.carried_session). */
 void lua_carrier_close(struct session *session, const char *condition, const char *text);
 
+/* A file of util.incoming, for who fills it from C; the handle lives as long as its userdata does. */
+void *l_check_incoming(lua_State *L, int index); /* raises when it is none, or closed */
+int lua_incoming_write(void *file, struct slice bytes); /* -1 when it is closed by now, or cannot be */
+const char *lua_incoming_error(const void *file);       /*   and why: borrowed */
+
 /* ---- registration into the native table, which is on top of the stack ---- */
 void l_add_events(lua_State *L);
 void l_add_sessions(lua_State *L);

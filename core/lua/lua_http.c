@@ -1,7 +1,9 @@
 /* net.http.wire: bytes to requests; with lua_http_head.c responses to bytes, with lua_http_file.c files. What is
  * served, and how, is net.http.server's.
  *
- * A reader may be attached to a connection: then what comes goes into it without becoming a string of Lua. */
+ * A reader may be attached to a connection: then what comes goes into it without becoming a string of Lua. A body may
+ * be poured into a file likewise, so that a large upload makes no work for the collector, which would let garbage grow
+ * as large as all that Lua holds. */
 #include <lauxlib.h>
 #include <string.h>
 
@@ -20,6 +22,10 @@ enum { PATH_MAX_BYTES = 8 * 1024, NAME_BYTES = 64 };
 
 struct lua_reader {
 	struct http_reader *reader;
+	void *file;               /* user value 1: where the body is poured, NULL when it is not */
+	uint64_t poured, told;    /* bytes, and how many of them Lua has heard of */
+	uint64_t step;            /*   which it does after each so many */
+	enum pouring { POURING, POUR_ENDED, POUR_REFUSED, POUR_FAILED } pouring;
 };
 
 static struct http_reader *l_check_reader(lua_State *L)
@@ -54,8 +60,8 @@ static int l_reader(lua_State *L)
 		if (!lua_isnil(L, 4))
 			limits.body_bytes = l_body_limit(L, 4);
 	}
-	struct lua_reader *handle = lua_newuserdatauv(L, sizeof(*handle), 0);
-	handle->reader = NULL;
+	struct lua_reader *handle = lua_newuserdatauv(L, sizeof(*handle), 1);
+	*handle = (struct lua_reader){ NULL };
 	luaL_setmetatable(L, READER_TYPE);
 	handle->reader = http_reader_new(&limits);
 	return 1;
@@ -84,10 +90,83 @@ static int l_limit_body(lua_State *L)
 	return 0;
 }
 
+/* ---- a body into a file ---- */
+
+/* All that is here. True when Lua has to hear of it: a step further, the end, what went wrong. */
+static bool pour(struct lua_reader *handle)
+{
+	struct slice body;
+	enum http_result result;
+	while (handle->pouring == POURING && (result = http_next(handle->reader, &body)) != HTTP_MORE) {
+		if (result != HTTP_BODY)
+			handle->pouring = result == HTTP_END ? POUR_ENDED : POUR_REFUSED;
+		else if (lua_incoming_write(handle->file, body) != 0)
+			handle->pouring = POUR_FAILED;
+		else
+			handle->poured += body.len;
+	}
+	return handle->pouring != POURING || handle->poured - handle->told >= handle->step;
+}
+
+/* reader:pour(file, step_bytes): the body whose head was read goes into the file (util.incoming). next() gives no "body"
+ * but "poured", bytes so far, after each step; or "unstored", text. Its end is "end", as ever. */
+static int l_pour(lua_State *L)
+{
+	l_check_reader(L);
+	struct lua_reader *handle = lua_touserdata(L, 1);
+	lua_Integer step = luaL_checkinteger(L, 3);
+	luaL_argcheck(L, step > 0, 3, "not a number of bytes");
+	handle->file = l_check_incoming(L, 2);
+	handle->poured = handle->told = 0;
+	handle->step = (uint64_t)step;
+	handle->pouring = POURING;
+	lua_pushvalue(L, 2);
+	lua_setiuservalue(L, 1, 1);
+	return 0;
+}
+
+static int l_failed_request(lua_State *L, int status, const char *reason)
+{
+	lua_pushliteral(L, "failed");
+	lua_pushinteger(L, status);
+	lua_pushstring(L, reason);
+	return 3;
+}
+
+static int l_next_poured(lua_State *L, struct lua_reader *handle)
+{
+	(void)pour(handle);
+	if (handle->pouring == POURING && handle->poured - handle->told >= handle->step) {
+		handle->told = handle->poured;
+		lua_pushliteral(L, "poured");
+		lua_pushinteger(L, (lua_Integer)handle->poured);
+		return 2;
+	} else if (handle->pouring == POURING) {
+		lua_pushliteral(L, "more");
+		lua_pushboolean(L, false);
+		return 2;
+	}
+	void *file = handle->file;
+	handle->file = NULL;
+	if (handle->pouring == POUR_REFUSED)
+		return l_failed_request(L, http_status(handle->reader), http_reason(handle->reader));
+	if (handle->pouring == POUR_FAILED) {
+		lua_pushliteral(L, "unstored");
+		lua_pushstring(L, lua_incoming_error(file));
+		return 2;
+	}
+	lua_pushliteral(L, "end");
+	return 1;
+}
+
+/* ---- a connection ---- */
+
 static enum intake_result take_in(void *ctx, struct slice bytes)
 {
 	struct lua_reader *handle = ctx;
-	return handle->reader == NULL || http_push(handle->reader, bytes) == 0 ? INTAKE_SOMETHING : INTAKE_FULL;
+	if (handle->reader != NULL && http_push(handle->reader, bytes) != 0)
+		return INTAKE_FULL;
+	return handle->reader != NULL && handle->file != NULL && !pour(handle) ? INTAKE_NOTHING : INTAKE_SOMETHING;
 }
 
 /* reader:attach(conn): from now on what comes goes here, and the listener's onincoming(conn) is called, or onfull(conn)
@@ -218,14 +297,6 @@ static int l_request_index(lua_State *L)
 
 /* ---- what comes ---- */
 
-static int l_failed_request(lua_State *L, int status, const char *reason)
-{
-	lua_pushliteral(L, "failed");
-	lua_pushinteger(L, status);
-	lua_pushstring(L, reason);
-	return 3;
-}
-
 static int l_give_head(lua_State *L, struct http_reader *reader)
 {
 	const struct http_head *head = http_reader_head(reader);
@@ -248,6 +319,9 @@ static int l_give_head(lua_State *L, struct http_reader *reader)
 static int l_next(lua_State *L)
 {
 	struct http_reader *reader = l_check_reader(L);
+	struct lua_reader *handle = lua_touserdata(L, 1);
+	if (handle->file != NULL)
+		return l_next_poured(L, handle);
 	struct slice body;
 	switch (http_next(reader, &body)) {
 	case HTTP_MORE:
@@ -300,7 +374,8 @@ int l_open_http(lua_State *L)
 	static const luaL_Reg reader_methods[] = {
 		{ "push", l_push },         { "next", l_next },         { "limit_body", l_limit_body },
 		{ "is_idle", l_is_idle },   { "has_rest", l_has_rest }, { "rest", l_rest },
-		{ "close", l_reader_close }, { "attach", l_attach },    { NULL, NULL },
+		{ "close", l_reader_close }, { "attach", l_attach },    { "pour", l_pour },
+		{ NULL, NULL },
 	};
 	l_new_type(L, READER_TYPE, reader_methods, l_reader_close);
 	luaL_newmetatable(L, REQUEST_TYPE);

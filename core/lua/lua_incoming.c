@@ -25,13 +25,6 @@ struct lua_incoming {
 	struct error error;
 };
 
-static struct lua_incoming *l_check_open(lua_State *L)
-{
-	struct lua_incoming *handle = luaL_checkudata(L, 1, INCOMING_TYPE);
-	luaL_argcheck(L, handle->incoming != NULL && !handle->is_finishing, 1, "the file is closed");
-	return handle;
-}
-
 static int l_why(lua_State *L, enum incoming_result result, const struct error *error)
 {
 	lua_pushnil(L);
@@ -55,14 +48,33 @@ static int l_open(lua_State *L)
 
 static int l_write(lua_State *L)
 {
-	struct lua_incoming *handle = l_check_open(L);
+	struct lua_incoming *handle = l_check_incoming(L, 1);
 	size_t len;
 	const char *bytes = luaL_checklstring(L, 2, &len);
-	struct error error = { "" };
-	if (incoming_write(handle->incoming, slice_of(bytes, len), &error) != INCOMING_OK)
-		return l_failed(L, &error);
+	if (lua_incoming_write(handle, slice_of(bytes, len)) != 0)
+		return l_failed(L, &handle->error);
 	lua_pushboolean(L, 1);
 	return 1;
+}
+
+void *l_check_incoming(lua_State *L, int index)
+{
+	struct lua_incoming *handle = luaL_checkudata(L, index, INCOMING_TYPE);
+	luaL_argcheck(L, handle->incoming != NULL && !handle->is_finishing, index, "the file is closed");
+	return handle;
+}
+
+int lua_incoming_write(void *file, struct slice bytes)
+{
+	struct lua_incoming *handle = file;
+	if (handle->incoming == NULL || handle->is_finishing)
+		return error_set(&handle->error, "the file was closed");
+	return incoming_write(handle->incoming, bytes, &handle->error) == INCOMING_OK ? 0 : -1;
+}
+
+const char *lua_incoming_error(const void *file)
+{
+	return ((const struct lua_incoming *)file)->error.text;
 }
 
 static int l_written(lua_State *L)
@@ -91,7 +103,7 @@ static int l_finished(lua_State *L)
 
 static int l_finish(lua_State *L)
 {
-	struct lua_incoming *handle = l_check_open(L);
+	struct lua_incoming *handle = l_check_incoming(L, 1);
 	handle->is_finishing = true;
 	int n_results = l_run_job(L, &handle->job, finish, l_finished);
 	handle->is_finishing = false; /* only when it could not be submitted: a coroutine that waits is not here */

@@ -71,17 +71,15 @@ return function (parts)
 		return refuse(event, failures[why][1], failures[why][2])
 	end
 
-	-- What net.http.server writes the body to. close: it did not come to its end.
+	-- What net.http.server pours the body into. close: it did not come to its end.
 	local function new_sink(claims, file)
 		local sink = { file = file, claims = claims }
 		local size, quarter = claims.filesize, 1
-		function sink.write(_, bytes)
-			local ok, err = file:write(bytes)
-			if size > LARGE_BYTES and quarter < 4 and file:written() >= size * quarter / 4 then
-				quarter = file:written() * 4 // size + 1
-				module:log("info", "Upload %s: %s of %s", claims.slot, size_text(file:written()), size_text(size))
+		function sink.poured(_, bytes)
+			if size > LARGE_BYTES and quarter < 4 and bytes >= size * quarter / 4 then
+				quarter = bytes * 4 // size + 1
+				module:log("info", "Upload %s: %s of %s", claims.slot, size_text(bytes), size_text(size))
 			end
-			return ok, err
 		end
 		function sink.close()
 			local written = file:written()

@@ -20,6 +20,8 @@ local stop_source = responses.stop_source
 local _M = {}
 local _ENV = nil
 
+local POUR_STEP = 1024 * 1024 -- bytes of an upload after which its module hears of it
+
 local options = {
 	body_size_limit = 1024 * 1024,
 	head_seconds = 10,     -- to send a whole head
@@ -68,17 +70,34 @@ local function refuse(state, status, reason)
 	state.conn:close(reason)
 end
 
+local function not_stored(state, why)
+	log("error", "The body of %s %s could not be stored: %s", state.request.method, state.request.path, tostring(why))
+	refuse(state, 500, "The server could not store what was sent")
+end
+
 local function pass_to_sink(state, bytes)
 	local ok, written, err = pcall(state.sink.write, state.sink, bytes)
 	if not ok or not written then
-		log("error", "The body of %s %s could not be stored: %s", state.request.method, state.request.path,
-			tostring(not ok and written or err))
-		refuse(state, 500, "The server could not store what was sent")
+		not_stored(state, not ok and written or err)
+	end
+end
+
+-- The sink's own file has taken that many bytes by now.
+local function on_poured(state, bytes)
+	state.body_bytes = bytes
+	local sink = state.sink
+	if sink.poured then
+		local ok, err = pcall(sink.poured, sink, bytes)
+		if not ok then
+			not_stored(state, err)
+		end
 	end
 end
 
 -- A handler that wants bodies as they come is asked when the head is here, with body = false. It may answer (no), or
--- set request.body_sink, an object with :write; then it is asked again when all is written.
+-- set request.body_sink; then it is asked again when all is written. A sink has :write(bytes), or file, one of
+-- util.incoming, which is filled without any string of Lua (:poured(bytes so far) is then told now and again); :close
+-- is called when the body does not come to its end.
 local function begin_streaming(state, request, response)
 	request.body, request.partial = false, true
 	handle(request, response)
@@ -88,6 +107,8 @@ local function begin_streaming(state, request, response)
 	state.sink = request.body_sink
 	if not state.sink then
 		request.body = nil
+	elseif state.sink.file then
+		state.reader:pour(state.sink.file, POUR_STEP)
 	end
 end
 
@@ -191,6 +212,10 @@ local function process_input(state)
 			begin_body(state, a)
 		elseif kind == "body" then
 			add_body(state, a)
+		elseif kind == "poured" then
+			on_poured(state, a)
+		elseif kind == "unstored" then
+			not_stored(state, a)
 		elseif kind == "end" then
 			end_request(state)
 		else
@@ -248,6 +273,9 @@ local function on_timeout(state)
 		state.is_closed = true
 		state.conn:close("idle")
 	elseif state.phase == "body" then
+		if state.sink and state.sink.file then
+			state.body_bytes = state.sink.file:written()
+		end
 		if state.body_bytes - state.mark_bytes < options.body_bytes_per_second * options.body_seconds then
 			return refuse(state, 408, "The body came too slowly")
 		end
