@@ -109,6 +109,8 @@ void sm_count_from(struct sm *sm, uint32_t sent, uint32_t handled)
 
 bool sm_counts_out(const struct sm *sm) { return sm->is_agreed_out; }
 
+bool sm_is_awaited(const struct sm *sm) { return sm->is_counting_out && !sm->is_agreed_out; }
+
 bool sm_counts_in(const struct sm *sm) { return sm->is_counting_in; }
 
 /* ---- what we send ---- */

@@ -44,6 +44,7 @@ void sm_count_from(struct sm *sm, uint32_t sent, uint32_t handled);
 
 bool sm_counts_out(const struct sm *sm); /* agreed on, so that <r/> may be sent */
 bool sm_counts_in(const struct sm *sm);
+bool sm_is_awaited(const struct sm *sm); /* we have sent <enable/>, and there is no answer yet */
 
 /* ---- what we send ---- */
 

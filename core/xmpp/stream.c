@@ -216,8 +216,17 @@ enum stream_class stream_class_of(const struct stream_kind *kind, const struct s
 
 void stream_fail(struct stream *stream, const char *condition, const char *text)
 {
-	if (stream->session != NULL)
-		session_close(stream->session, condition, text);
+	struct session *session = stream->session;
+	if (session == NULL)
+		return;
+	if (!session->is_closing) {
+		session_close(session, condition, text);
+		return;
+	}
+	/* It was going to end in good order; now it ends at once. */
+	stream->is_deaf = true;
+	stream_say_goodbye(stream, condition, text, NULL);
+	conn_close(stream->conn, text);
 }
 
 /* Closes because the peer has told us of an error (RFC 6120 4.9.1.1); its words are the reason. */

@@ -61,11 +61,24 @@ static void ask(struct stream *stream)
 	start_timer(stream);
 }
 
+/* Nobody acknowledges: what has left need not be kept any longer. */
+static void forget_written(struct stream *stream)
+{
+	sm_forget_written(stream->sm, written(stream));
+	if (sm_n_kept(stream->sm) > 0)
+		start_timer(stream);
+}
+
 static void on_timer(void *ctx)
 {
 	struct stream *stream = ctx;
-	if (stream->session == NULL || !sm_is_asked(stream->sm)) {
-		ask(stream);
+	if (stream->session == NULL)
+		return;
+	if (!sm_is_asked(stream->sm) && !sm_is_awaited(stream->sm)) {
+		if (sm_counts_out(stream->sm))
+			ask(stream);
+		else
+			forget_written(stream);
 		return;
 	}
 	/* While output waits for the socket, it is the socket's deadline that counts. */
@@ -78,22 +91,21 @@ static void on_timer(void *ctx)
 	conn_abort(stream->conn, "what we sent was not acknowledged in time");
 }
 
-/* Until the next question, or the answer to the open one. */
+/* Until the next question, or the answer to the open one (to <enable/> too). */
 static void start_timer(struct stream *stream)
 {
 	const struct server_options *options = &stream->server->options;
 	if (stream->sm_timer == NULL)
 		stream->sm_timer = timer_new(stream->server->loop, on_timer, stream);
-	timer_start(stream->sm_timer, sm_is_asked(stream->sm) ? options->sm_answer_ms : options->sm_ask_ms);
+	timer_start(stream->sm_timer, sm_is_asked(stream->sm) || sm_is_awaited(stream->sm) ? options->sm_answer_ms
+											   : options->sm_ask_ms);
 }
 
 void stream_sm_sent(struct stream *stream)
 {
-	if (!sm_may_ask(stream->sm))
-		return;
 	if (sm_should_ask(stream->sm))
 		ask(stream);
-	else if (stream->sm_timer == NULL || !timer_is_running(stream->sm_timer))
+	else if (sm_n_kept(stream->sm) > 0 && (stream->sm_timer == NULL || !timer_is_running(stream->sm_timer)))
 		start_timer(stream);
 }
 
@@ -217,6 +229,7 @@ bool stream_sm_handle(struct stream *stream, const struct stanza *stanza)
 	if (slice_is(name, "enabled")) {
 		if (sm_enabled(stream->sm) != 0)
 			return false;
+		timer_stop(stream->sm_timer);
 		if (stream->is_draining)
 			ask(stream);
 		else
@@ -226,6 +239,7 @@ bool stream_sm_handle(struct stream *stream, const struct stanza *stanza)
 	if (slice_is(name, "failed")) {
 		if (sm_refused(stream->sm) != 0)
 			return false;
+		forget_written(stream);
 		stream_drained(stream);
 		return true;
 	}
@@ -250,8 +264,11 @@ bool stream_sm_enable(struct session *session)
 	struct stream *stream = session->stream;
 	if (stream == NULL || stream->sm == NULL || session->is_closing || !stream->kind->is_outgoing)
 		return false;
+	if (sm_enable(stream->sm) != 0)
+		return false;
 	say(stream, SLICE("<enable " XMLNS_SM "/>"));
-	return sm_enable(stream->sm) == 0;
+	start_timer(stream);
+	return true;
 }
 
 bool stream_sm_accept(struct session *session)

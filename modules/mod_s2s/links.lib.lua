@@ -428,6 +428,9 @@ end
 -- are answered (or, if the session's `resends` says so and they are messages, sent again), in their order.
 function M.returned(session, reason)
 	local texts, n_sent = native.sm_leftovers(session)
+	if #texts > 0 then
+		session.log("info", "%d stanzas may or may not have arrived, %d more never left", n_sent, #texts - n_sent)
+	end
 	local find_pair = pair_finder(session)
 	local again = {} -- link -> texts
 	for i, text in ipairs(texts) do

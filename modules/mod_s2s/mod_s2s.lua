@@ -278,7 +278,7 @@ function module.add_host(module) -- luacheck: ignore 431
 	module:hook("s2s-check-certificate", dane.accept_outgoing_delegate, -5)
 	module:hook("s2s-authenticated", check_policy, 100)
 	module:hook("s2s-authenticated", on_authenticated)
-	module:hook("s2s-session-ended", on_ended)
+	module:hook("s2s-session-ended", on_ended, 1000) -- what is left of the stream can be had only now
 	hook_external(module, certificates)
 	first_use.add_host(module)
 

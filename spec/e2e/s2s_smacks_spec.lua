@@ -1,5 +1,6 @@
 -- Stream management between servers (XEP-0198), seen by the other server: who came to us, and whom we came to.
 
+local client = require "spec.support.client"
 local federation = require "spec.support.federation"
 local loop = require "spec.support.loop"
 
@@ -121,6 +122,15 @@ describe("A server that comes to us", function()
 		verona:sends(message(2))
 		verona:is_thrown_out "reset"
 		juliet:receives_nothing()
+	end)
+
+	it("and that has nothing but nonsense to say after that is cut off", function()
+		enables()
+		server:ctl("s2s", "close", "verona.example")
+		loop.await(function() return verona.footer end, "the closing tag")
+		verona:sends "<<<"
+		client.sees_the_end(verona)
+		juliet:settles()
 	end)
 
 	it("without it, what it sends after our closing tag and before its own counts (RFC 6120 4.4)", function()
@@ -321,6 +331,7 @@ describe("A server that we come to", function()
 		says(1)
 		is_called(false)
 		called:receives "<message xmlns='jabber:server' id='m1'/>"
+		server:awaits(function() return server:ctl("s2s", "show"):find "| 0 %(" end, "nothing to be kept any more")
 		local from = server:log_position()
 		called:vanishes()
 		server:awaits_log("Ending outgoing stream", from)
@@ -420,6 +431,15 @@ describe("A server that we come to", function()
 		called:sees_the_end()
 		local text = gets_back(1)
 		assert.truthy(text:find("not acknowledged in time", 1, true), text)
+	end)
+
+	it("and that never answers whether it wants to is left", function()
+		start "smacks_max_ack_delay = 1"
+		says(1)
+		is_called(true)
+		hears(1)
+		called:sees_the_end()
+		gets_back(1)
 	end)
 
 	it("gets messages again where the admin prefers that", function()

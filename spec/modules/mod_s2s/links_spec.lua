@@ -58,7 +58,7 @@ describe("A link", function ()
 	-- The link comes up. Gives its session, which takes so many stanzas.
 	local function establish(takes, theirs)
 		local session
-		session = { from_host = OURS, to_host = theirs or THEIRS, sent = {}, sends2s = function (stanza)
+		session = { from_host = OURS, to_host = theirs or THEIRS, sent = {}, log = function () end, sends2s = function (stanza)
 			if #session.sent >= (takes or math.huge) then return false end
 			table.insert(session.sent, stanza.attr.id)
 			return true
