@@ -140,6 +140,19 @@ static int l_conn_reserve(lua_State *L)
 	return 1;
 }
 
+static int l_conn_sent(lua_State *L)
+{
+	lua_pushinteger(L, (lua_Integer)conn_sent(l_check_conn(L)));
+	return 1;
+}
+
+/* conn:take_back(position) -> boolean */
+static int l_conn_take_back(lua_State *L)
+{
+	lua_pushboolean(L, conn_take_back(l_check_conn(L), (uint64_t)luaL_checkinteger(L, 2)) == 0);
+	return 1;
+}
+
 static int l_conn_queued(lua_State *L)
 {
 	lua_pushinteger(L, (lua_Integer)conn_queued(l_check_conn(L)));
@@ -445,6 +458,8 @@ static const luaL_Reg conn_methods[] = {
 	{ "write", l_conn_write },
 	{ "reserve", l_conn_reserve },
 	{ "queued", l_conn_queued },
+	{ "sent", l_conn_sent },
+	{ "take_back", l_conn_take_back },
 	{ "pause", l_conn_pause },
 	{ "resume", l_conn_resume },
 	{ "close", l_conn_close },

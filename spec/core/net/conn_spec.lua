@@ -52,6 +52,23 @@ describe("a connection", function()
 		assert.equal(16 * KB, largest)
 	end)
 
+	it("takes back what has not left, and tells how much has", function()
+		local server, client = world.pair(loop)
+		client.conn:write "has left "
+		loop:turn()
+		assert.equal(9, client.conn:sent())
+		client.conn:write "stays "
+		client.conn:write "goes another way"
+		assert.is_false(client.conn:take_back(8)) -- that is gone
+		assert.is_true(client.conn:take_back(15))
+		assert.equal(6, client.conn:queued())
+		client.conn:write "and ends"
+		assert.is_true(client.conn:take_back(1000)) -- nothing is there
+		world.wait(loop, "it arrived", function() return #server.text == 23 end)
+		assert.equal("has left stays and ends", server.text)
+		assert.equal(23, client.conn:sent())
+	end)
+
 	it("can be written in place", function()
 		local server, client = world.pair(loop)
 		assert.is_true(client.conn:reserve(100, "in place"))
@@ -322,6 +339,8 @@ describe("a connection", function()
 			world.settle(loop)
 			assert.equal("", server.text)
 			assert.equal(0, server.drained_times)
+			-- The socket was offered some of it: who knows what it took.
+			assert.is_false(server.conn:take_back(server.conn:sent() + 100))
 			client.conn:resume()
 			world.wait(loop, "it drained", function() return server.drained_times == 1 end)
 			assert.is_true(server.conn:queued() <= 256 * KB)

@@ -58,11 +58,12 @@ describe("A link", function ()
 	-- The link comes up. Gives its session, which takes so many stanzas.
 	local function establish(takes, theirs)
 		local session
-		session = { from_host = OURS, to_host = theirs or THEIRS, sent = {}, log = function () end, sends2s = function (stanza)
+		session = { from_host = OURS, to_host = theirs or THEIRS, sent = {}, log = function () end }
+		function session.sends2s(stanza)
 			if #session.sent >= (takes or math.huge) then return false end
 			table.insert(session.sent, stanza.attr.id)
 			return true
-		end }
+		end
 		table.insert(sessions, session)
 		links.get(OURS, theirs or THEIRS):established(session)
 		return session
