@@ -1,9 +1,9 @@
---- Answers to who has sent something that cannot be delivered: at once, or, where thousands are due, a few in each turn
--- and in their order, so that nobody else waits for them. Also keeps count of the memory that waiting stanzas take,
--- here and in the links' queues.
+--- Answers to who has sent something that cannot be delivered: at once, or, where thousands are due, a few in each
+-- turn, so that nobody else waits for them, and no more than the one they are for reads. Also keeps count of the memory
+-- that waiting stanzas take, here and in the links' queues.
 --
--- Always true: what is given to `later` is answered once (if it is one that is answered), in the order given; `bytes`
--- is the cost of all that waits, and never more than MAX_BYTES through `may_keep`.
+-- Always true: what is given to `later` is answered once (if it is one that is answered), in the order given unless its
+-- reader is slow; `bytes` is the cost of all that waits, and never more than MAX_BYTES through `may_keep`.
 
 local native = require "couplet.native"
 local st = require "prosody.util.stanza"
@@ -12,13 +12,15 @@ local xml = require "prosody.util.xml"
 local MAX_BYTES = 16 * 1024 * 1024 -- SECURITY C8
 local STANZA_COST = 64             -- what a waiting stanza takes beside its bytes
 local PER_TURN = 32                -- a good millisecond
+local FULL_BYTES = 128 * 1024      -- that a client has yet to read; at twice that it is not read from any more
+local LOOKS_PER_TURN, LOOK_AGAIN_SECONDS = 1000, 0.1 -- for one who reads
 
 local hosts = prosody.hosts
 local subscribing = { subscribe = true, subscribed = true, unsubscribe = true, unsubscribed = true }
 
 local M = { bytes = 0 }
 
-local due, first, last = {}, 1, 0 -- { ours =, text =, failure = }, oldest first
+local due, first, last = {}, 1, 0 -- { ours =, texts =, at = the next of them, n =, failure = }, oldest first
 
 function M.cost(text) return #text + STANZA_COST end
 
@@ -51,28 +53,62 @@ end
 
 local function answer_first()
 	local one = due[first]
-	due[first] = nil
-	first = first + 1
-	M.bytes = M.bytes - M.cost(one.text)
-	local stanza = xml.parse(one.text)
+	local text = one.texts[one.at]
+	one.texts[one.at] = nil
+	one.at = one.at + 1
+	if one.at > one.n then
+		due[first] = nil
+		first = first + 1
+	end
+	M.bytes = M.bytes - M.cost(text)
+	local stanza = xml.parse(text)
 	if stanza then answer(one.ours, stanza, one.failure) end
 end
 
-local function answer_some()
-	for _ = 1, PER_TURN do
-		if first > last then break end
-		answer_first()
-	end
-	if first <= last then return native.defer(answer_some) end
-	first, last = 1, 0
+-- Has the client that the first answer is for enough to read? Thousands may be due to it, and too much ends its
+-- session. The text is of our own writer, so the attribute looks like this.
+local function is_first_full()
+	local one = due[first]
+	local from = one.texts[one.at]:match "^<[^>]- from='([^']*)'"
+	local session = from and prosody.full_sessions[from]
+	local conn = session and session.conn
+	return conn and conn.counts and select(3, conn:counts()) > FULL_BYTES
 end
 
---- Answers in a later turn. ours: the host it was sent from. failure: { type =, condition =, text =, is_doubtful = it
--- may have arrived }. The caller has added the cost of the text to `bytes`.
-function M.later(ours, text, failure)
+local function put_off_first()
+	last = last + 1
+	due[last] = due[first]
+	due[first] = nil
+	first = first + 1
+end
+
+local function answer_some()
+	local n, n_full = 0, 0
+	while first <= last and n < PER_TURN and n_full < LOOKS_PER_TURN and n_full <= last - first do
+		if is_first_full() then
+			put_off_first()
+			n_full = n_full + 1
+		else
+			answer_first()
+			n, n_full = n + 1, 0
+		end
+	end
+	if first > last then
+		first, last = 1, 0
+	elseif n_full > 0 then
+		native.timer(LOOK_AGAIN_SECONDS, answer_some)
+	else
+		native.defer(answer_some)
+	end
+end
+
+--- Answers in a later turn. ours: the host they were sent from. texts: taken, n of them. failure: { type =,
+-- condition =, text =, is_doubtful = they may have arrived }. The caller has added the cost of each text to `bytes`.
+function M.later(ours, texts, n, failure)
+	if n == 0 then return end
 	if first > last then native.defer(answer_some) end
 	last = last + 1
-	due[last] = { ours = ours, text = text, failure = failure }
+	due[last] = { ours = ours, texts = texts, at = 1, n = n, failure = failure }
 end
 
 --- Answers at once, unless others come first and there is room to wait behind them.
@@ -81,7 +117,7 @@ function M.give(ours, stanza, failure)
 	local text = M.text(stanza)
 	if not M.may_keep(M.cost(text)) then return answer(ours, stanza, failure) end
 	M.bytes = M.bytes + M.cost(text)
-	M.later(ours, text, failure)
+	M.later(ours, { text }, 1, failure)
 end
 
 --- Gives all answers that are due.

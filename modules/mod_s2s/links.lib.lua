@@ -83,7 +83,7 @@ end
 
 local function bounce_queue(self, failure)
 	local queue, n = take_queue(self)
-	for i = 1, n do answers.later(self.ours, queue[i], failure) end
+	answers.later(self.ours, queue, n, failure)
 end
 
 -- Puts it last; false when there is no room.
@@ -113,7 +113,7 @@ local function enqueue_first(self, texts)
 	for _, text in ipairs(texts) do
 		if not put(self, text, math.huge) then
 			answers.bytes = answers.bytes + answers.cost(text)
-			answers.later(self.ours, text, too_much(self))
+			answers.later(self.ours, { text }, 1, too_much(self))
 		end
 	end
 	table.move(behind, 1, n_behind, self.n_queue + 1, self.queue)
@@ -128,9 +128,9 @@ local function flush_queue(self, session)
 		if not stanza then
 			answers.bytes = answers.bytes - answers.cost(queue[i])
 		elseif session.peer_max_bytes and #queue[i] > session.peer_max_bytes then
-			answers.later(self.ours, queue[i], limits.failure(self.theirs, session.peer_max_bytes))
+			answers.later(self.ours, { queue[i] }, 1, limits.failure(self.theirs, session.peer_max_bytes))
 		elseif not session.sends2s(stanza) then
-			answers.later(self.ours, queue[i], { type = "wait", condition = "resource-constraint",
+			answers.later(self.ours, { queue[i] }, 1, { type = "wait", condition = "resource-constraint",
 				text = ("%s does not read what it is sent"):format(self.theirs) })
 		else
 			answers.bytes = answers.bytes - answers.cost(queue[i])
@@ -442,7 +442,7 @@ function M.returned(session, reason)
 			table.insert(again[one], text)
 		elseif hosts[ours] then
 			answers.bytes = answers.bytes + answers.cost(text)
-			answers.later(ours, text, loss(theirs, reason, i <= n_sent))
+			answers.later(ours, { text }, 1, loss(theirs, reason, i <= n_sent))
 		end
 	end
 	for one, its in pairs(again) do enqueue_first(one, its) end

@@ -172,7 +172,8 @@ describe(("Two servers, connected by %s, of which one is killed or stopped under
 			end, "the connections of the victim to end")
 			look_at_all()
 			write(other, 5)
-			victim.server:awaits_exit()
+			local how, code = victim.server:awaits_exit()
+			if not is_kill then assert.same({ "exit", 0 }, { how, code }, victim.server:tail()) end
 			victim.server:forget_clients()
 			victim.writer, victim.reader = nil, nil
 			if not is_kill then assert.is_nil(victim.server:log():find("\terror\t", 1, true), victim.server:tail()) end

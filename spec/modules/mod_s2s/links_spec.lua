@@ -141,6 +141,28 @@ describe("A link", function ()
 		assert.equal(0, answers.bytes)
 	end)
 
+	it("that fails does not tell a client more than it reads; others are told meanwhile", function ()
+		local queued = 200 * 1024
+		local romeo = { conn = { counts = function () return 0, 0, queued end } }
+		world.prosody.full_sessions = { ["romeo@montague.example/balcony"] = romeo }
+		for n = 1, 3 do
+			links.send(OURS, THEIRS, message(n, "x", "romeo@montague.example/balcony"))
+			links.send(OURS, "other.example", message("o" .. n, "x", "nurse@montague.example/home"))
+		end
+		turn()
+		for _, race in ipairs(races) do race.options.failed("refused", true, true) end
+		turn()
+		assert.equal("mo1 mo2 mo3", ids(routed))
+		world.advance(1)
+		turn()
+		assert.equal(3, #routed)
+		queued = 100 * 1024
+		world.advance(0.2)
+		turn()
+		assert.equal("mo1 mo2 mo3 m1 m2 m3", ids(routed))
+		assert.equal(0, answers.bytes)
+	end)
+
 	it("that fails is left alone, twice as long each time, from five seconds to five minutes", function ()
 		local expected = 5
 		for attempt = 1, 10 do
