@@ -108,8 +108,8 @@ static bool pour(struct lua_reader *handle)
 	return handle->pouring != POURING || handle->poured - handle->told >= handle->step;
 }
 
-/* reader:pour(file, step_bytes): the body whose head was read goes into the file (util.incoming). next() gives no "body"
- * but "poured", bytes so far, after each step; or "unstored", text. Its end is "end", as ever. */
+/* reader:pour(file, step_bytes): the body whose head was read goes into the file (util.incoming). next() gives no
+ * "body" but "poured", bytes so far, after each step; or "unstored", text. Its end is "end", as ever. */
 static int l_pour(lua_State *L)
 {
 	l_check_reader(L);
