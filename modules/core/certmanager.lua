@@ -1,8 +1,9 @@
 --- Finds certificates and makes TLS contexts of them.
 --
--- For a host, in this order: what its `ssl` option names; its `certificate` option; a file of its name in the directory
--- `certificates` (NAME.crt and NAME.key, NAME.pem, NAME/fullchain.pem and privkey.pem, also below live/ as certbot
--- has them); any certificate there whose own names cover it; the same for the domain above it.
+-- For a host, in this order: what its `ssl` option names; what the global `ssl` names (COMPAT: Prosody has it before
+-- those that are found, and files it was meant to replace may still lie about); its `certificate` option; a file of its
+-- name in the directory `certificates` (NAME.crt and NAME.key, NAME.pem, NAME/fullchain.pem and privkey.pem, also below
+-- live/ as certbot has them); any certificate there whose own names cover it; the same for the domain above it.
 -- For a service: SERVICE_ssl, SERVICE_certificate (one, or one per port), a file of its name, else the hosts'
 -- certificates. Every service chooses by SNI among all hosts.
 --
@@ -316,8 +317,8 @@ end
 
 local function merged_settings(found, ...)
 	local settings = new_sslconfig()
-	settings:apply(config.get("*", "ssl"))
 	settings:apply(found)
+	settings:apply(config.get("*", "ssl"))
 	for i = select("#", ...), 1, -1 do
 		settings:apply((select(i, ...)))
 	end

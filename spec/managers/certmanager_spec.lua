@@ -129,23 +129,37 @@ describe("Certificates", function ()
 
 		it("for a port with TLS from the first byte: each host's own by its name, and its ssl option", function ()
 			world.configure [[
-				ssl = { certificate = "everybody.crt"; key = "everybody.key" }
 				VirtualHost "h.example"
 				VirtualHost "own.example"
 					ssl = { certificate = "own.crt"; key = "own.key" }
 			]]
-			for _, name in ipairs { "everybody", "own", "certs/h.example", "certs/own.example" } do
+			for _, name in ipairs { "own", "certs/h.example", "certs/own.example" } do
 				world.file(name .. ".crt", "certificate")
 				world.file(name .. ".key", "PRIVATE KEY-----")
 			end
-			for _, name in ipairs { "h.example", "own.example", "another.example" } do
+			for _, name in ipairs { "h.example", "own.example" } do
 				world.prosody.hosts[name] = { host = name, type = "local" }
 			end
 			local context = assert(certmanager.create_service_context({ name = "c2s_direct_tls" }, 5223))
 			local function shown(name) return context.sni[name].settings.certificate:sub(#world.directory + 2) end
 			assert.equal("certs/h.example.crt", shown "h.example")
 			assert.equal("own.crt", shown "own.example")
-			assert.equal("everybody.crt", shown "another.example")
+		end)
+
+		it("as the global ssl option says, also for hosts whose certificate would be found", function ()
+			world.configure [[
+				ssl = { certificate = "everybody.crt"; key = "everybody.key" }
+				VirtualHost "h.example"
+				VirtualHost "own.example"
+					ssl = { certificate = "own.crt"; key = "own.key" }
+			]]
+			for _, name in ipairs { "everybody", "own", "certs/h.example" } do
+				world.file(name .. ".crt", "certificate")
+				world.file(name .. ".key", "PRIVATE KEY-----")
+			end
+			local own = { certificate = "own.crt", key = "own.key" }
+			assert.matches("everybody.crt$", certmanager.create_context("h.example", "server").settings.certificate)
+			assert.matches("own.crt$", certmanager.create_context("own.example", "server", own).settings.certificate)
 		end)
 
 		it("for clients without any", function ()
