@@ -51,6 +51,25 @@ for _, path in ipairs {
 				"Stream management is asked for") >= 1)
 		end)
 
+		it("what is written while the streams are closed arrives, once and in order", function()
+			local n, seen = 300, {}
+			for i = 1, n do
+				romeo:sends(("<message to='%s' type='chat' id='c%d'><body>%d</body></message>"):format(juliet.jid, i, i))
+				if i == n // 2 then montague:ctl("s2s", "close", "capulet.example") end
+			end
+			loop.await(function()
+				for _, stanza in ipairs(juliet.inbox) do
+					local i = stanza.name == "message" and tonumber(stanza.attr.id:match "^c(%d+)$")
+					if i then table.insert(seen, i) end
+				end
+				juliet:forgets()
+				return #seen >= n
+			end, function() return ("%d messages, not %d"):format(n, #seen) end)
+			for i = 1, n do assert.equal(i, seen[i]) end
+			romeo:settles()
+			for _, stanza in ipairs(romeo.inbox) do assert.not_equal("error", stanza.attr.type) end
+		end)
+
 		it("what it takes along when it is killed comes back, unless it arrived", function()
 			local n, fate = 200, {}
 			for i = 1, n do
