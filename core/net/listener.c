@@ -39,8 +39,8 @@ struct listener {
 	struct listener_limits limits;
 	struct sources *sources;
 	struct timer *rest;
-	int64_t warned_ms, refused_ms;
-	bool has_warned, has_refused, is_accepting, is_gone; /* gone: freed by its own accept_fn, which goes on */
+	int64_t warned_ms, told_ms;
+	bool has_warned, has_told, is_accepting, is_gone; /* gone: freed by its own accept_fn, which goes on */
 };
 
 static size_t live_count;
@@ -64,10 +64,10 @@ static int accept_fd(struct listener *listener, struct sockaddr_storage *peer)
 	return accept4(listener->io.fd, (struct sockaddr *)peer, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
 }
 
-static void rest(struct listener *listener)
+static void rest(struct listener *listener, int64_t ms)
 {
 	ev_io_stop(listener->loop->ev, &listener->io);
-	timer_start(listener->rest, REST_MS);
+	timer_start(listener->rest, ms);
 }
 
 /* Descriptors (or the kernel's memory) are out. */
@@ -90,20 +90,40 @@ static void turn_away(struct listener *listener, int cause)
 		if (fd < 0)
 			break;
 	}
-	rest(listener);
+	rest(listener, REST_MS);
 }
 
 /* Once a minute, so that a flood does not fill the log as well. */
+static bool is_time_to_tell(struct listener *listener)
+{
+	if (listener->has_told && listener->loop->now_ms - listener->told_ms < WARN_AFTER_MS)
+		return false;
+	listener->has_told = true;
+	listener->told_ms = listener->loop->now_ms;
+	return true;
+}
+
 static void tell_of_refusal(struct listener *listener, const struct sockaddr *peer, const char *why)
 {
-	if (listener->has_refused && listener->loop->now_ms - listener->refused_ms < WARN_AFTER_MS)
+	if (!is_time_to_tell(listener))
 		return;
 	char ip[CONN_IP_SIZE];
 	uint16_t port;
 	address_text(peer, ip, &port);
 	log_info("net", "port %u: closing new connections, such as one from %s: %s", listener->port, ip, why);
-	listener->has_refused = true;
-	listener->refused_ms = listener->loop->now_ms;
+}
+
+/* When all come at once, as after a restart, they wait in the kernel's queue: closed, they would only come again. */
+static bool must_wait(struct listener *listener)
+{
+	int64_t wait_ms = sources_wait_ms(listener->sources, &listener->limits, listener->loop->now_ms);
+	if (wait_ms == 0)
+		return false;
+	if (is_time_to_tell(listener))
+		log_info("net", "port %u: new connections wait, since more come than max_accepts_per_second (%u)",
+			 listener->port, listener->limits.accepts_per_second);
+	rest(listener, wait_ms);
+	return true;
 }
 
 static void accept_some(struct ev_loop *ev, struct ev_io *io, int events)
@@ -115,7 +135,7 @@ static void accept_some(struct ev_loop *ev, struct ev_io *io, int events)
 	if (loop->reserve_fd < 0)
 		loop->reserve_fd = open_reserve();
 	listener->is_accepting = true;
-	for (int i = 0; i < ACCEPTS_PER_TURN && !listener->is_gone; i++) {
+	for (int i = 0; i < ACCEPTS_PER_TURN && !listener->is_gone && !must_wait(listener); i++) {
 		struct sockaddr_storage peer;
 		struct source *source;
 		int fd = accept_fd(listener, &peer);

@@ -22,7 +22,8 @@ struct listener *listener_new(struct loop *loop, const char *interface, uint16_t
 struct listener *listener_new_unix(struct loop *loop, const char *path, accept_fn *fn, void *ctx,
 				   struct error *error_r);
 
-/* 0: no limit. Over a limit a connection is closed at once, and the log told now and then. An IP is a whole IPv4
+/* 0: no limit. Over a limit a connection is closed at once, but over accepts_per_second it waits in the kernel's queue;
+ * the log is told now and then. An IP is a whole IPv4
  * address, or the /64 of an IPv6 address. Peers on unix sockets count for all peers only.
  * A stranger is a connection whose owner has not said that it knows who is there (conn_known). */
 struct listener_limits {

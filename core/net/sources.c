@@ -55,6 +55,13 @@ static bool rate_takes(struct rate *rate, unsigned per_second, int64_t now_ms)
 	return true;
 }
 
+/* How long until it takes another. */
+static int64_t rate_wait_ms(const struct rate *rate, unsigned per_second, int64_t now_ms)
+{
+	double wait = rate->whole_ms + 1000.0 / per_second - (double)now_ms - 1000.0;
+	return wait > 1e-6 ? (int64_t)wait + 1 : 0;
+}
+
 struct sources *sources_new(void)
 {
 	struct sources *sources = mem_new(sizeof(*sources));
@@ -200,6 +207,11 @@ static bool counts_places(const struct listener_limits *limits)
 	       || limits->strangers > 0;
 }
 
+int64_t sources_wait_ms(const struct sources *sources, const struct listener_limits *limits, int64_t now_ms)
+{
+	return limits->accepts_per_second > 0 ? rate_wait_ms(&sources->rate, limits->accepts_per_second, now_ms) : 0;
+}
+
 const char *sources_refuse(struct sources *sources, const struct listener_limits *limits, const struct sockaddr *peer,
 			   int64_t now_ms, struct source **source_r)
 {
@@ -220,9 +232,9 @@ const char *sources_refuse(struct sources *sources, const struct listener_limits
 		if (why != NULL)
 			return why;
 	}
-	/* Last, so that one noisy source does not use up what all share. */
-	if (limits->accepts_per_second > 0 && !is_free && !rate_takes(&sources->rate, limits->accepts_per_second, now_ms))
-		return "too many come at once (max_accepts_per_second)";
+	/* Last, so that one noisy source does not use up what all share. There is one left: sources_wait_ms said so. */
+	if (limits->accepts_per_second > 0 && !is_free)
+		rate_takes(&sources->rate, limits->accepts_per_second, now_ms);
 	if (source != NULL && source->connections++ == 0) {
 		list_remove(&source->resting_link);
 		sources->count++;

@@ -18,6 +18,8 @@ void sources_release(struct sources *sources);
 int sources_exempt(struct sources *sources, const char *address, unsigned bits);
 void sources_clear_exempt(struct sources *sources);
 
+/* How long the next peer has to wait, since so many came in the last second; 0: it may come. */
+int64_t sources_wait_ms(const struct sources *sources, const struct listener_limits *limits, int64_t now_ms);
 /* NULL when the peer may come in; then source_r is where it is counted, as a stranger (NULL when nobody counts). Else
  * why not, for the log. */
 const char *sources_refuse(struct sources *sources, const struct listener_limits *limits, const struct sockaddr *peer,

@@ -114,21 +114,35 @@ describe("a listener", function()
 			for _, peer in ipairs(peers) do peer:close() end
 		end
 
-		it("takes so many a second and closes the others at once", function()
-			for _, field in ipairs { "accepts_per_second", "accepts_per_second_per_ip" } do
-				local count, peers, listener, now = accepted_of({ [field] = 5 }, 12)
-				assert.equal(5, count)
-				local open = 0
-				for _, peer in ipairs(peers) do
-					if state(peer) == "open" then open = open + 1 end
-				end
-				assert.equal(5, open)
-				loop:advance(400) -- two fifths of a second: two more
-				for _ = 1, 5 do table.insert(peers, connect(listener:port())) end
-				world.settle(loop)
-				assert.equal(7, now())
-				close(peers)
+		local function count_open(peers)
+			local open = 0
+			for _, peer in ipairs(peers) do
+				if state(peer) == "open" then open = open + 1 end
 			end
+			return open
+		end
+
+		it("takes so many a second of one IP and closes the others at once", function()
+			local count, peers, listener, now = accepted_of({ accepts_per_second_per_ip = 5 }, 12)
+			assert.equal(5, count)
+			assert.equal(5, count_open(peers))
+			loop:advance(400) -- two fifths of a second: two more
+			for _ = 1, 5 do table.insert(peers, connect(listener:port())) end
+			world.settle(loop)
+			assert.equal(7, now())
+			close(peers)
+		end)
+
+		it("takes so many a second of all, and lets the others wait their turn", function()
+			local count, peers, _, now = accepted_of({ accepts_per_second = 5 }, 12)
+			assert.equal(5, count)
+			assert.equal(12, count_open(peers))
+			loop:advance(400)
+			world.wait(loop, "two fifths of a second bring two more", function() return now() == 7 end)
+			loop:advance(1000)
+			world.wait(loop, "a second brings the last five", function() return now() == 12 end)
+			assert.equal(12, count_open(peers))
+			close(peers)
 		end)
 
 		it("holds so many of one IP at a time", function()
