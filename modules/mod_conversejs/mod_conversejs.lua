@@ -150,11 +150,22 @@ local function serve(content_type, body)
 	end
 end
 
+local serve_page = serve("text/html; charset=utf-8", page)
+
+-- Passwords need TLS: whoever came without it is sent to where it is. A proxy has the same name outside, and did TLS.
+local function page_over_tls(event)
+	local request, url = event.request, module:http_url("conversejs", "/conversejs"):gsub("/*$", "/")
+	local authority = url:match "^https://([^/]+)"
+	if request.secure or not authority or authority == request.headers.host then return serve_page(event) end
+	event.response.headers.location = url
+	return 302
+end
+
 module:provides("http", {
 	name = "conversejs";
 	title = name;
 	route = {
-		["GET /"] = serve("text/html; charset=utf-8", page);
+		["GET /"] = page_over_tls;
 		["GET /start.js"] = serve("text/javascript; charset=utf-8", script);
 		["GET /page.js"] = serve("text/javascript; charset=utf-8", setting);
 		["GET /page.css"] = serve("text/css; charset=utf-8", style);

@@ -37,9 +37,18 @@ describe("Chat in a browser", function()
 		return json.decode(script.body:match "^window%.converse%.initialize%((.*)%);\n$")
 	end
 
+	-- As through a proxy that did TLS, without which the page is elsewhere.
+	local function get_page() return http.get(server, "/conversejs/", { Host = "localhost:" .. server.https_port }) end
+
+	it("sends whoever came without TLS to where it is", function()
+		local answer = http.get(server, "/conversejs/")
+		assert.same({ 302, ("https://localhost:%d/conversejs/"):format(server.https_port) },
+			{ answer.status, answer.headers.location })
+	end)
+
 	it("is a page with Converse's files, and the path without a slash leads there", function()
 		assert.equal("/conversejs/", http.get(server, "/conversejs").headers.location)
-		local page = http.get(server, "/conversejs/")
+		local page = get_page()
 		assert.same({ 200, "text/html; charset=utf-8" }, { page.status, page.headers["content-type"] })
 		for _, path in ipairs { "start.js", "page.js", "page.css", "manifest.json" } do
 			assert.truthy(page.body:find('"' .. path .. '"', 1, true), path)
@@ -51,7 +60,7 @@ describe("Chat in a browser", function()
 	end)
 
 	it("lets browsers keep Converse's files for good, under a path that changes with the build", function()
-		local path = http.get(server, "/conversejs/").body:match '"(dist/%w+)/converse.min.js"'
+		local path = get_page().body:match '"(dist/%w+)/converse.min.js"'
 		local script = http.get(server, "/conversejs/" .. path .. "/converse.min.js")
 		assert.same({ 200, "script", "public, max-age=31536000, immutable" },
 			{ script.status, script.body, script.headers["cache-control"] })
@@ -94,12 +103,12 @@ describe("Chat in a browser", function()
 		local here = settings "localhost"
 		assert.same({ "nordic", false, true, ("https://localhost:%d/http-bind"):format(server.https_port) },
 			{ here.theme, here.websocket_url, here.allow_registration, here.bosh_service_url })
-		local page = http.get(server, "/conversejs/").body
+		local page = get_page().body
 		assert.truthy(page:find("<title>&lt;Home&gt; &amp; &quot;hearth&quot;</title>", 1, true), page)
 	end)
 
 	it("runs no script but its own, and may not be framed", function()
-		local page = http.get(server, "/conversejs/")
+		local page = get_page()
 		local policy = "; " .. page.headers["content-security-policy"] .. ";"
 		for _, directive in ipairs { "script-src 'self' 'wasm-unsafe-eval'", "object-src 'none'", "base-uri 'none'",
 			"frame-ancestors 'none'", "frame-src 'none'" } do
