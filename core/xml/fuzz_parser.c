@@ -45,25 +45,40 @@ static bool is_end(enum parser_result result)
 	return result == PARSER_MORE || result == PARSER_FAILED;
 }
 
-static void check_round_trip(struct slice text, struct slice ns, bool has_content_ns)
+/* Writes what the text reads as. False when it is no stanza. */
+static bool rewrite(struct slice text, struct slice content_ns, struct buf *again)
 {
 	struct parser *parser = parser_new_document(&parser_limits_s2s);
 	struct stanza *stanza;
-	if (has_content_ns)
-		parser_set_content_ns(parser, ns);
+	if (content_ns.len > 0)
+		parser_set_content_ns(parser, content_ns);
 	parser_push(parser, text);
 	enum parser_result result = parser_next(parser, &stanza);
 	if (result == PARSER_FAILED) /* escapes made it longer than the limit */
 		assert(text.len > STANZA_KEPT / 8);
 	if (result == PARSER_STANZA) {
-		struct buf again;
-		buf_init(&again, 64 << 20);
-		int written = write_el(&again, stanza, stanza_root(stanza), SLICE_NONE);
-		assert(written == 0 && slice_equal(buf_slice(&again), text));
-		buf_done(&again);
+		int written = write_el(again, stanza, stanza_root(stanza), SLICE_NONE);
+		assert(written == 0);
 		stanza_free(&stanza);
 	}
 	parser_free(&parser);
+	return result == PARSER_STANZA;
+}
+
+/* What was written reads as itself. With a content namespace an xmlns that names it goes, the first time. */
+static void check_round_trip(struct slice text, struct slice content_ns)
+{
+	struct buf once, twice;
+	buf_init(&once, 64 << 20);
+	buf_init(&twice, 64 << 20);
+	if (rewrite(text, content_ns, &once)) {
+		if (content_ns.len == 0)
+			assert(slice_equal(buf_slice(&once), text));
+		else if (rewrite(buf_slice(&once), content_ns, &twice))
+			assert(slice_equal(buf_slice(&twice), buf_slice(&once)));
+	}
+	buf_done(&once);
+	buf_done(&twice);
 }
 
 static void add_event(struct run *run, const struct parser *parser, enum parser_result result,
@@ -142,7 +157,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		assert(i + 1 == cut.count || b->at <= cut.events[i + 1].at);
 		assert(slice_equal(text_of(&bytewise, i), text_of(&cut, i)));
 		if (a->result == PARSER_STANZA)
-			check_round_trip(text_of(&bytewise, i), SLICE("jabber:client"), (kind & 32) != 0);
+			check_round_trip(text_of(&bytewise, i), (kind & 32) != 0 ? SLICE("jabber:client") : SLICE_NONE);
 	}
 	buf_done(&bytewise.text);
 	buf_done(&cut.text);
