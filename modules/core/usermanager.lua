@@ -59,11 +59,7 @@ function _M.get_provider(host)
 end
 
 local function call(host, method, ...)
-	local provider = _M.get_provider(host)
-	local fn = provider[method]
-	if not fn then
-		return nil, "method not implemented"
-	end
+	local fn = _M.get_provider(host)[method] or not_implemented
 	return fn(...)
 end
 
@@ -223,10 +219,9 @@ local function call_authz(host, method, ...)
 	local authz = authz_of(host)
 	if not authz then
 		return nil, "no such host or no authorization on it"
-	elseif not authz[method] then
-		return nil, "method not implemented"
 	end
-	return authz[method](...)
+	local fn = authz[method] or not_implemented
+	return fn(...)
 end
 
 --- A role of a host by its name ("prosody:admin").
