@@ -145,7 +145,7 @@ static bool is_digit(char c)
 	return c >= '0' && c <= '9';
 }
 
-/* After "\u": {XXX}, up to 2^31 as in Lua. */
+/* After "\u": hex digits in braces, up to 2^31 as in Lua. */
 static bool l_read_unicode(struct reader *r, luaL_Buffer *text)
 {
 	char bytes[8];

@@ -413,7 +413,7 @@ function dns.suite(env, about, library, body)
 		local here = { name_server = name_server, relay = name_server.relay }
 		env.before_each(function ()
 			here.world = dns.world { config = name_server:configuration() }
-			here.library = require(library)
+			here.subject = require(library)
 			here.relay.asked = {}
 		end)
 		env.after_each(function ()

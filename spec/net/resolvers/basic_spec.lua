@@ -3,7 +3,7 @@
 require "spec.support.dns".suite(_ENV, "A host's addresses", "net.resolvers.basic", function (here)
 	local world, basic
 	local relay, name_server = here.relay, here.name_server
-	before_each(function () world, basic = here.world, here.library end)
+	before_each(function () world, basic = here.world, here.subject end)
 
 	local function new(name, extra)
 		extra = extra or {}

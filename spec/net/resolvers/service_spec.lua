@@ -5,7 +5,7 @@ local dns = require "spec.support.dns"
 dns.suite(_ENV, "A domain's service", "net.resolvers.service", function (here)
 	local world, service
 	local relay = here.relay
-	before_each(function () world, service = here.world, here.library end)
+	before_each(function () world, service = here.world, here.subject end)
 
 	local both = { "xmpps-server", "xmpp-server" }
 
