@@ -132,10 +132,16 @@ local function become_unavailable(origin, stanza)
 	end
 end
 
+-- RFC 6121 4.7.2.3
+local function is_priority(text)
+	local number = text:match("^%s*[+-]?%d+%s*$") and tonumber(text);
+	return number and number >= -128 and number <= 127;
+end
+
 local function handle_own_presence(origin, stanza)
 	if stanza.attr.type == nil then
 		local priority = stanza:get_child_text("priority");
-		if priority and not (priority:match("^%s*[+-]?%d+%s*$") and math.abs(tonumber(priority)) <= 128) then
+		if priority and not is_priority(priority) then
 			origin.send(st.error_reply(stanza, "modify", "bad-request", "The priority must be from -128 to 127"));
 			return;
 		end

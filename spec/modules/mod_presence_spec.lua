@@ -21,7 +21,7 @@ describe("mod_presence", function()
 		end)
 	end
 
-	for _, priority in ipairs { "-129", "129", "high", "1.5", "", "99999999999999999999" } do
+	for _, priority in ipairs { "-129", "128", "129", "high", "1.5", "", "99999999999999999999" } do
 		it(("refuses the priority %q, and stays what it was"):format(priority), function()
 			local other = server:person("romeo", { resource = "tomb" })
 			romeo:forgets()
