@@ -4,28 +4,29 @@
 -- http_url here). What a module registers is written down in its object (event_handlers, items, timers), so that
 -- modulemanager can undo all of it when the module is unloaded.
 
-local array = require "prosody.util.array"
-local config = require "prosody.core.configmanager"
-local jid = require "prosody.util.jid"
 local logger = require "prosody.util.logger"
 local paths = require "prosody.util.paths"
 local pluginloader = require "prosody.core.pluginloader"
-local set = require "prosody.util.set"
 local st = require "prosody.util.stanza"
 local time_now = require "prosody.util.time".now
 local timer = require "prosody.util.timer"
 
 local prosody = _G.prosody
 local hosts = prosody.hosts
-local error, ipairs, math_huge, next, pairs = error, ipairs, math.huge, next, pairs
-local require, select, setmetatable, tonumber = require, select, setmetatable, tonumber
-local tostring, type = tostring, type
-local io_open, math_tointeger = io.open, math.tointeger
-local table_concat, table_insert, table_pack = table.concat, table.insert, table.pack
+local error, ipairs, next, pairs, require, select = error, ipairs, next, pairs, require, select
+local setmetatable, tostring, type = setmetatable, tostring, type
+local io_open, table_insert, table_pack = io.open, table.insert, table.pack
 local table_remove, table_unpack = table.remove, table.unpack
 
 local api = {}
 local _ENV = nil
+
+-- Its larger parts have a file each: a table of methods.
+for _, part in ipairs { "options", "iq", "permissions" } do
+	for name, method in pairs(require("prosody.core.moduleapi." .. part)) do
+		api[name] = method
+	end
+end
 
 -- What an unloaded module may still hold must not do anything.
 local function events_of(host)
@@ -291,209 +292,6 @@ function api:add_extension(data)
 	self:add_item("extension", data)
 end
 
--- Options
-
--- Names the place of an option for a complaint: "prosody.cfg.lua:12: ".
-local function place_of(self, name)
-	local file, line = config.where(self.host, name)
-	return file and ("%s:%d: "):format(file, line) or ""
-end
-
-local function shown(value)
-	if type(value) == "string" then
-		return ("%q"):format(value)
-	elseif type(value) == "table" then
-		return #value > 0 and ("a list of %d"):format(#value) or "a table"
-	end
-	return tostring(value)
-end
-
--- One sentence: where, what it should be, what it is, what happens now and how to mend it.
-local function complain(self, name, value, expected, default, mend)
-	self:log("error", "%sthe option %s should be %s, but it is %s; going on with %s. Write %s", place_of(self, name),
-		name, expected, shown(value), default == nil and "no value" or shown(default), mend:format(name))
-end
-
---- The option as it was written, of the host or else global; default when unset.
-function api:get_option(name, default)
-	local value = config.get(self.host, name)
-	if value == nil then
-		return default
-	end
-	return value
-end
-
---- One value; of a list the first.
-function api:get_option_scalar(name, default)
-	local value = self:get_option(name)
-	if type(value) == "table" then
-		if #value ~= 1 then
-			self:log("error", "%sthe option %s takes one value, not %s; only the first one is used", place_of(self, name),
-				name, shown(value))
-		end
-		value = value[1]
-	end
-	if value == nil then
-		return default
-	end
-	return value
-end
-
-function api:get_option_string(name, default)
-	local value = self:get_option_scalar(name, default)
-	if value == nil then
-		return nil
-	end
-	return tostring(value)
-end
-
--- Keeps a number within its bounds and says so when it was not.
-local function within(self, name, value, min, max)
-	local bound
-	if min and value < min then
-		bound = min
-	elseif max and value > max then
-		bound = max
-	end
-	if not bound then
-		return value
-	end
-	self:log("error", "%sthe option %s is %s, which is %s than the %s of %s; going on with %s", place_of(self, name), name,
-		tostring(value), bound == min and "less" or "more", bound == min and "least" or "most", tostring(bound),
-		tostring(bound))
-	return bound
-end
-
--- A value that cannot be understood gives the default, never nil: an option that guards something must not end up as
--- "off" because of a typing error.
-function api:get_option_number(name, default, min, max)
-	local value = self:get_option_scalar(name)
-	if value == nil then
-		return default and tonumber(default)
-	end
-	local number = tonumber(value)
-	if not number then
-		complain(self, name, value, "a number", default, "%s = 10, without quotes")
-		return default and tonumber(default)
-	end
-	return within(self, name, number, min, max)
-end
-
-function api:get_option_integer(name, default, min, max)
-	local value = self:get_option_scalar(name)
-	if value == nil then
-		return default
-	end
-	local integer = math_tointeger(tonumber(value))
-	if not integer then
-		complain(self, name, value, "a whole number", default, "%s = 10, without quotes")
-		return default
-	end
-	return within(self, name, integer, min, max)
-end
-
-local booleans = { [true] = true, ["true"] = true, [1] = true, [false] = false, ["false"] = false, [0] = false }
-
-function api:get_option_boolean(name, default)
-	local value = self:get_option_scalar(name)
-	if value == nil then
-		value = default
-		if value == nil then
-			return nil
-		end
-	end
-	local result = booleans[value]
-	if result == nil then
-		complain(self, name, value, "true or false", default, "%s = true, without quotes")
-		return booleans[default]
-	end
-	return result
-end
-
--- Seconds of a period: a number, "90m", "2 days", "1w"; "never", false and negative numbers are for ever.
-local function period_seconds(value)
-	if value == false or value == "never" then
-		return math_huge
-	elseif value == nil or value == true then
-		return nil
-	end
-	local seconds = tonumber(value)
-	if not seconds and type(value) == "string" then
-		seconds = require "prosody.util.human.io".parse_duration(value)
-	end
-	if seconds and seconds < 0 then
-		return math_huge
-	end
-	return seconds
-end
-
-function api:get_option_period(name, default, min, max)
-	local value = self:get_option_scalar(name)
-	if value == nil then
-		return period_seconds(default)
-	end
-	local seconds = period_seconds(value)
-	if not seconds then
-		complain(self, name, value, "a period", default, "%s = \"1 day\", or \"90 minutes\", or \"never\"")
-		return period_seconds(default)
-	end
-	return within(self, name, seconds, period_seconds(min), period_seconds(max))
-end
-
-function api:get_option_array(name, default)
-	local value = self:get_option(name, default)
-	if value == nil then
-		return nil
-	elseif type(value) ~= "table" then
-		return array { value }
-	end
-	return array():append(value)
-end
-
-function api:get_option_set(name, default)
-	local value = self:get_option_array(name, default)
-	return value and set.new(value)
-end
-
---- The host's set and the global one together.
-function api:get_option_inherited_set(name, default)
-	local value = self:get_option_set(name, default)
-	if self.host ~= "*" then
-		local global = config.rawget("*", name)
-		if global ~= nil and value then
-			value:include(self:context("*"):get_option_set(name))
-		end
-	end
-	return value
-end
-
---- A file name, relative to parent: the directory of the config file (default), "data", or a directory.
-function api:get_option_path(name, default, parent)
-	if parent == "data" then
-		parent = prosody.paths.data
-	end
-	local value = self:get_option_string(name, default)
-	return value and paths.resolve_relative_path(parent or prosody.paths.config, value)
-end
-
---- One of the values given after default.
-function api:get_option_enum(name, default, ...)
-	local value = self:get_option_scalar(name)
-	if value == nil then
-		return default
-	end
-	local allowed = table_pack(...)
-	for i = 1, allowed.n do
-		if allowed[i] == value then
-			return value
-		end
-		allowed[i] = shown(allowed[i])
-	end
-	local example = allowed[1]:gsub("%%", "%%%%")
-	complain(self, name, value, "one of " .. table_concat(allowed, ", "), default, "%s = " .. example)
-	return default
-end
-
 -- Seeing another host
 
 --- The same API for another host ("*": global). All else, reading and writing, is the module's own.
@@ -547,73 +345,6 @@ end
 --- Routes a stanza in the name of origin, by default of the host.
 function api:send(stanza, origin)
 	return prosody.core_post_stanza(origin or hosts[self.host], stanza)
-end
-
-local IQ_TIMEOUT_SECONDS = 120
-
--- Answers come to whoever is in `from`: the host, an account or a session.
-local function response_event_suffix(from, id)
-	local node, _, resource = jid.split(from)
-	return (resource and "full/" or node and "bare/" or "host/") .. id
-end
-
--- Does the answer come from where the question went? A missing from or to means the account itself (RFC 6120 8.1.2.1).
-local function is_answer(question, answer)
-	local to = question.attr.to or jid.bare(question.attr.from)
-	local from = answer.attr.from or jid.bare(answer.attr.to)
-	return to == from
-end
-
---- Sends an iq of type get or set and promises the event of its answer ({ stanza =, origin = }). Rejects with a
--- util.error: the error that was answered, a time-out after timeout seconds (120), or a second iq with the same id.
-function api:send_iq(stanza, origin, timeout)
-	local errors = require "prosody.util.error"
-	local promise = require "prosody.util.promise"
-	if stanza.name ~= "iq" or stanza.attr.type ~= "get" and stanza.attr.type ~= "set" then
-		error("send_iq expects an iq of type get or set", 2)
-	end
-	return promise.new(function (resolve, reject)
-		local from = stanza.attr.from or origin and origin.full_jid or self.host
-		local suffix = response_event_suffix(from, stanza.attr.id)
-		local pending = self.pending_iqs
-		if not pending then
-			pending = {}
-			self.pending_iqs = pending
-		end
-		if pending[suffix] then
-			reject(errors.new({ type = "modify", condition = "conflict", text = "An iq with this id is on its way" }))
-			return
-		end
-		pending[suffix] = true
-		local timeout_task, on_result, on_error
-		local function finish()
-			pending[suffix] = nil
-			self:unhook("iq-result/" .. suffix, on_result)
-			self:unhook("iq-error/" .. suffix, on_error)
-			timeout_task:stop()
-		end
-		function on_result(event)
-			if is_answer(stanza, event.stanza) then
-				finish()
-				resolve(event)
-				return true
-			end
-		end
-		function on_error(event)
-			if is_answer(stanza, event.stanza) then
-				finish()
-				reject(errors.from_stanza(event.stanza, event))
-				return true
-			end
-		end
-		self:hook("iq-result/" .. suffix, on_result, 1)
-		self:hook("iq-error/" .. suffix, on_error, 1)
-		timeout_task = self:add_timer(timeout or IQ_TIMEOUT_SECONDS, function ()
-			finish()
-			reject(errors.new({ type = "wait", condition = "remote-server-timeout", text = "There was no answer in time" }))
-		end)
-		self:send(stanza, origin)
-	end)
 end
 
 local function values(list)
@@ -728,70 +459,6 @@ end
 --- status type, message, and when it was set (nil before the first).
 function api:get_status()
 	return self.status_type, self.status_message, self.status_time
-end
-
--- Permissions
-
-local function full_action(self, action)
-	return action:sub(1, 1) == ":" and self.name .. action or action
-end
-
---- Gives a role a permission unless the configuration says otherwise; ":x" is this module's own x.
-function api:default_permission(role_name, permission)
-	permission = full_action(self, permission)
-	if self.host ~= "*" then
-		hosts[self.host].authz.add_default_permission(role_name, permission)
-		return
-	end
-	for _, host in pairs(hosts) do
-		if host.authz then
-			host.authz.add_default_permission(role_name, permission)
-		end
-	end
-end
-
-function api:default_permissions(role_name, permissions)
-	for _, permission in ipairs(permissions) do
-		self:default_permission(role_name, permission)
-	end
-end
-
--- The role a request is made with: of the session when it is one of this host, else of the JID that asks. Second
--- result: who asks.
-local function actor_role(self, context)
-	local actor_jid = context
-	if type(context) == "table" then
-		local session = context.origin or context.session
-		if session and session.type == "c2s" and session.host == self.host then
-			return session.role, session.full_jid
-		end
-		actor_jid = context.actor_jid or context.stanza and context.stanza.attr.from
-	end
-	if not actor_jid then
-		return nil, "somebody without a name"
-	end
-	return require "prosody.core.usermanager".get_jid_role(actor_jid, self.host), actor_jid
-end
-
---- May whoever asks do this? context: a JID, { actor_jid = }, or an event with origin and stanza. Without a role: no.
-function api:may(action, context)
-	action = full_action(self, action)
-	local role, who = actor_role(self, context)
-	if not role then
-		self:log("debug", "%s is refused to %s, who has no role", action, tostring(who))
-		return false
-	end
-	local permitted = role:may(action, type(context) == "table" and context or nil) and true or false
-	if not permitted then
-		self:log("debug", "%s is refused to %s with the role %s", action, tostring(who), role.name)
-	end
-	return permitted
-end
-
---- As may, but asked without doing: nothing is logged.
-function api:could(action, context)
-	local role = actor_role(self, context)
-	return role and role:may(full_action(self, action), type(context) == "table" and context or nil) and true or false
 end
 
 -- The object itself
