@@ -14,7 +14,7 @@ local values = require "prosody.core.config.values"
 
 local new_options, section_of = values.new_options, values.section_of
 
-local pairs, rawget, tostring, table_sort = pairs, rawget, tostring, table.sort
+local pairs, rawget, table_sort, tostring, type = pairs, rawget, table.sort, tostring, type
 
 local _M = {}
 local _ENV = nil
@@ -39,6 +39,14 @@ end
 function _M.rawget(host, key)
 	local section = rawget(options, host)
 	return section and rawget(section, key)
+end
+
+--- An option that may be one value or a list of them, as a list. nil stays nil.
+function _M.as_list(value)
+	if value == nil or type(value) == "table" then
+		return value
+	end
+	return { value }
 end
 
 --- Sets an option at run time. It is not written anywhere: the next load forgets it.

@@ -108,17 +108,10 @@ end
 
 -- Which modules a host wants
 
-local function as_list(value)
-	if value == nil or type(value) == "table" then
-		return value or {}
-	end
-	return { value }
-end
-
 -- The names in order, and the component's module (nil on other hosts).
 local function wanted_modules(host)
 	local component = config.get(host, "component_module")
-	local disabled = set.new(as_list(config.get(host, "modules_disabled")))
+	local disabled = set.new(config.as_list(config.get(host, "modules_disabled")))
 	local inherits_all = config.get(host, "load_global_modules") ~= false
 	local names, seen = {}, {}
 	local function add(list, is_inherited)
@@ -132,8 +125,8 @@ local function wanted_modules(host)
 		end
 	end
 	add(autoload_modules, true)
-	add(as_list(config.rawget("*", "modules_enabled")), true)
-	add(as_list(config.rawget(host, "modules_enabled")), false)
+	add(config.as_list(config.rawget("*", "modules_enabled")) or {}, true)
+	add(config.as_list(config.rawget(host, "modules_enabled")) or {}, false)
 	return names, component
 end
 

@@ -58,13 +58,6 @@ local is_ready = false -- services wait until every module is there, so that por
 
 -- Options
 
-local function as_list(value)
-	if value == nil or type(value) == "table" then
-		return value
-	end
-	return { value }
-end
-
 local function prefix_of(service)
 	local prefix = service.config_prefix or service.name
 	return prefix ~= "" and prefix .. "_" or ""
@@ -75,7 +68,7 @@ local function first_option(...)
 	for _, name in ipairs { ... } do
 		local value = config.get("*", name)
 		if value ~= nil then
-			return as_list(value), name
+			return config.as_list(value), name
 		end
 	end
 end
@@ -86,18 +79,18 @@ local function interfaces_of(service)
 	if own then
 		return own
 	elseif service.private then
-		return as_list(service.default_interfaces or service.default_interface)
+		return config.as_list(service.default_interfaces or service.default_interface)
 			or first_option("local_interfaces", "local_interface") or default_local_interfaces()
 	end
 	return first_option("interfaces", "interface")
-		or as_list(service.default_interfaces or service.default_interface) or default_interfaces()
+		or config.as_list(service.default_interfaces or service.default_interface) or default_interfaces()
 end
 
 local function ports_of(service)
 	local prefix = prefix_of(service)
 	local legacy = legacy_prefixes[service.name]
 	local ports, option = first_option(prefix .. "ports", prefix .. "port", legacy and legacy .. "_ports")
-	return ports or as_list(service.default_ports or service.default_port) or {}, option
+	return ports or config.as_list(service.default_ports or service.default_port) or {}, option
 end
 
 local function valid_port(port)
@@ -132,7 +125,7 @@ local function limit_of(service, name)
 end
 
 local function add_networks(networks, option, default)
-	for _, text in ipairs(as_list(config.get("*", option)) or default) do
+	for _, text in ipairs(config.as_list(config.get("*", option)) or default) do
 		local ip, bits = parse_cidr(tostring(text))
 		if ip then
 			table_insert(networks, { address = ip.addr, bits = bits or (ip.proto == "IPv4" and 32 or 128) })

@@ -47,7 +47,7 @@ end
 
 -- Where the server looks, in its order.
 function methods:find_config()
-	return require "prosody.core.startup".find_config(self.options.config)
+	return require "prosody.core.startup.places".find_config(self.options.config)
 end
 
 --- Loads the configuration once and sets the paths; fails the command when it cannot be loaded. Gives configmanager and
@@ -59,7 +59,7 @@ function methods:load_config()
 	if not path then ui.fail("%s", err) end
 	local ok, kind_or_warnings, text = config.load(path)
 	if not ok then ui.fail("%s", text) end
-	require "prosody.core.startup".set_paths(path)
+	require "prosody.core.startup.places".set_paths(path)
 	self.config, self.config_warnings, self.config_path = config, kind_or_warnings, path
 	return config, kind_or_warnings
 end

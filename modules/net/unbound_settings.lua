@@ -50,7 +50,7 @@ local function texts(what, is_good)
 		if value == false then
 			return nil
 		end
-		for _, one in ipairs(type(value) == "table" and value or { value }) do
+		for _, one in ipairs(config.as_list(value)) do
 			if type(one) ~= "string" or is_good and not is_good(one) then
 				return what
 			end
@@ -129,7 +129,7 @@ local function paths_setting(value)
 		return nil
 	end
 	local list = {}
-	for i, path in ipairs(type(value) == "table" and value or { value }) do
+	for i, path in ipairs(config.as_list(value)) do
 		list[i] = absolute(path)
 	end
 	return list
@@ -144,7 +144,7 @@ local function option_pairs(options)
 	t_sort(names)
 	for _, name in ipairs(names) do
 		local value = options[name]
-		for _, one in ipairs(type(value) == "table" and value or { value }) do
+		for _, one in ipairs(config.as_list(value)) do
 			if type(one) == "boolean" then
 				one = one and "yes" or "no"
 			end

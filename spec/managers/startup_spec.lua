@@ -65,9 +65,10 @@ describe("Start-up", function ()
 
 	it("finds the configuration it is given, or says where it looked", function ()
 		local path = world.file("x.cfg.lua", "")
-		assert.equal(path, startup.find_config(path))
-		assert.matches("no config file /nowhere", select(2, startup.find_config("/nowhere")))
-		local _, err = startup.find_config(nil)
+		local places = world.load("startup.places")
+		assert.equal(path, places.find_config(path))
+		assert.matches("no config file /nowhere", select(2, places.find_config("/nowhere")))
+		local _, err = places.find_config(nil)
 		if err then -- a checkout may have one
 			assert.matches("/etc/prosody/prosody.cfg.lua", err, 1, true)
 		end

@@ -10,11 +10,6 @@ local function place(config, section, option)
 	return ("%s:%s: "):format(file, line or "?")
 end
 
-local function as_list(value)
-	if value == nil then return {} end
-	return type(value) == "table" and value or { value }
-end
-
 -- Options of the server as a whole: in a host's section nobody reads them.
 local global_options = {}
 for _, name in ipairs { "admin_socket", "c2s_timeout", "c2s_idle_timeout", "c2s_stanza_size_limit", "certificates",
@@ -45,10 +40,10 @@ end
 local function check_modules(report, config, section)
 	local pluginloader = require "prosody.core.pluginloader"
 	local enabled, disabled = config.rawget(section, "modules_enabled"), {}
-	for _, name in ipairs(as_list(config.get(section, "modules_disabled"))) do disabled[name] = true end
+	for _, name in ipairs(config.as_list(config.get(section, "modules_disabled")) or {}) do disabled[name] = true end
 	local where = place(config, section, "modules_enabled")
 	local seen = {}
-	for _, name in ipairs(as_list(enabled)) do
+	for _, name in ipairs(config.as_list(enabled) or {}) do
 		if type(name) ~= "string" then
 			report:problem("%smodules_enabled holds %s; names of modules belong into quotes", where, tostring(name))
 		elseif seen[name] then
@@ -66,7 +61,7 @@ local function check_admins(report, config, section)
 	local admins = config.rawget(section, "admins")
 	if admins == nil then return end
 	local where = place(config, section, "admins")
-	for _, admin in ipairs(as_list(admins)) do
+	for _, admin in ipairs(config.as_list(admins)) do
 		local node, host = jid.split(type(admin) == "string" and admin or "")
 		if not node then
 			report:problem("%sadmins: %q is not the address of an account, such as \"romeo@example.com\"", where,

@@ -13,10 +13,6 @@ local known = {
 	{ name = "s2s_direct_tls", module = "s2s", srv = "_xmpps-server._tcp.", kind = "server", is_direct = true };
 }
 
-local function as_list(value)
-	return type(value) == "table" and value or { value }
-end
-
 -- The addresses behind an interface of the configuration.
 local function add_addresses(set, interface)
 	if interface == "*" or interface == "0.0.0.0" then
@@ -29,7 +25,7 @@ local function add_addresses(set, interface)
 end
 
 local function is_disabled(config, host, module)
-	for _, name in ipairs(as_list(config.get(host, "modules_disabled"))) do
+	for _, name in ipairs(config.as_list(config.get(host, "modules_disabled")) or {}) do
 		if name == module then return true end
 	end
 	return false
@@ -43,7 +39,7 @@ local function all(config)
 		local ports, interfaces = portmanager.places(service)
 		local addresses = {}
 		for _, interface in ipairs(interfaces) do add_addresses(addresses, interface) end
-		for _, address in ipairs(as_list(config.get("*", "external_addresses"))) do addresses[address] = true end
+		for _, address in ipairs(config.as_list(config.get("*", "external_addresses")) or {}) do addresses[address] = true end
 		for _, port in ipairs(table.move(ports, 1, #ports, 1, {})) do ports[port] = true end
 		table.insert(list, setmetatable({ ports = ports, addresses = addresses }, { __index = service }))
 	end
