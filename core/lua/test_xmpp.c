@@ -173,6 +173,27 @@ static int l_sm_takes(lua_State *L)
 	return 2;
 }
 
+/* sm:rewind(sent, received) */
+static int l_sm_rewind(lua_State *L)
+{
+	sm_rewind(self(L)->sm, (uint32_t)luaL_checkinteger(L, 2), (uint32_t)luaL_checkinteger(L, 3));
+	return 0;
+}
+
+/* sm:texts() -> list of what is kept */
+static int l_sm_texts(lua_State *L)
+{
+	const struct sm_kept *at = NULL;
+	int64_t sent_s;
+	struct slice text;
+	lua_newtable(L);
+	while ((text = sm_next(self(L)->sm, &at, &sent_s)).ptr != NULL) {
+		lua_pushlstring(L, text.ptr, text.len);
+		lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
+	}
+	return 1;
+}
+
 static int l_sm_first_unsent(lua_State *L)
 {
 	uint64_t start;
@@ -203,6 +224,8 @@ static void l_add_sm(lua_State *L)
 		{ "counts", l_sm_counts },
 		{ "takes", l_sm_takes },
 		{ "first_unsent", l_sm_first_unsent },
+		{ "rewind", l_sm_rewind },
+		{ "texts", l_sm_texts },
 		{ "close", l_sm_close },
 		{ "__gc", l_sm_close },
 		{ NULL, NULL },

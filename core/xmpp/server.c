@@ -9,7 +9,7 @@
 #include "xmpp/router.h"
 #include "xmpp/server_private.h"
 #include "xmpp/session.h"
-#include "xmpp/stream_private.h"
+#include "xmpp/sm_duty.h"
 
 enum { HOSTS_MAX = 4096, SLOTS_MAX = 4 * 1024 * 1024, NO_SLOT = UINT32_MAX };
 
@@ -59,7 +59,7 @@ void server_init(struct server *server, struct loop *loop)
 	list_init(&server->parked);
 	list_init(&server->parked_events);
 	list_init(&server->awake);
-	loop_on_turn_end(loop, TURN_FLUSH, stream_sm_turn_ends, server);
+	loop_on_turn_end(loop, TURN_FLUSH, sm_duty_turn_ends, server);
 	loop_on_turn_end(loop, TURN_FREE, free_ended, server);
 }
 

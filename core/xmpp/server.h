@@ -91,9 +91,9 @@ struct server {
 	uint32_t n_awake, n_rested; /* of these; how many gave it back since memory was last trimmed */
 	int64_t trimmed_ms;
 	struct sm_budget sm_budget;
-	struct list heard;       /* streams with stanzas of this turn, by struct stream.heard_link */
+	struct list heard;       /* who has counted stanzas in this turn, by struct sm_duty.heard_link */
 	uint32_t n_taken_back;   /* turns that could not be stored, of those that are over */
-	struct list acks_due;    /* streams that were asked in this turn, by struct stream.ack_link */
+	struct list acks_due;    /* who was asked in this turn, by struct sm_duty.ack_link */
 	struct timer *sweep;     /* gives back the parsers of quiet streams */
 	struct server_ops ops;
 	struct server_options options;

@@ -3,11 +3,13 @@
 
 #include <assert.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 
-struct kept {
-	struct kept *next;
+struct sm_kept {
+	struct sm_kept *next;
 	uint64_t start, end; /* in the connection's output */
+	uint32_t sent_s; /* since 1970 */
 	uint32_t len;
 	char text[];
 };
@@ -15,7 +17,7 @@ struct kept {
 struct sm {
 	const struct sm_limits *limits;
 	struct sm_budget *budget;
-	struct kept *first, **last;
+	struct sm_kept *first, **last;
 	size_t bytes;          /* of blocks and texts kept */
 	uint32_t n_kept;
 	uint32_t n_uncounted;  /* of these, the oldest, which no <a/> is about */
@@ -27,7 +29,7 @@ struct sm {
 	bool is_asked : 1;     /* an <r/> is open */
 };
 
-static size_t cost(size_t len) { return sizeof(struct kept) + len; }
+static size_t cost(size_t len) { return sizeof(struct sm_kept) + len; }
 
 struct sm *sm_new(const struct sm_limits *limits, struct sm_budget *budget)
 {
@@ -47,6 +49,8 @@ void sm_free(struct sm **sm)
 	mem_free(*sm);
 	*sm = NULL;
 }
+
+void sm_set_limits(struct sm *sm, const struct sm_limits *limits) { sm->limits = limits; }
 
 /* ---- the agreement ---- */
 
@@ -125,8 +129,9 @@ bool sm_has_room(const struct sm *sm, size_t bytes)
 void sm_sent(struct sm *sm, struct slice text, uint64_t start, uint64_t end)
 {
 	assert(text.len <= UINT32_MAX);
-	struct kept *kept = mem_resize(NULL, cost(text.len));
-	*kept = (struct kept){ .start = start, .end = end, .len = (uint32_t)text.len };
+	struct sm_kept *kept = mem_resize(NULL, cost(text.len));
+	*kept = (struct sm_kept){ .start = start, .end = end, .len = (uint32_t)text.len };
+	kept->sent_s = (uint32_t)clock_wall();
 	memcpy(kept->text, text.ptr, text.len);
 	*sm->last = kept;
 	sm->last = &kept->next;
@@ -142,19 +147,25 @@ void sm_sent(struct sm *sm, struct slice text, uint64_t start, uint64_t end)
 	}
 }
 
+/* One that is in the queue no more. */
+static void give_back(struct sm *sm, struct sm_kept *kept)
+{
+	sm->n_kept--;
+	sm->bytes -= cost(kept->len);
+	sm->budget->bytes -= cost(kept->len);
+	mem_free(kept);
+}
+
 void sm_drop_first(struct sm *sm)
 {
-	struct kept *kept = sm->first;
+	struct sm_kept *kept = sm->first;
 	assert(kept != NULL);
 	sm->first = kept->next;
 	if (sm->first == NULL)
 		sm->last = &sm->first;
-	sm->n_kept--;
 	if (sm->n_uncounted > 0)
 		sm->n_uncounted--;
-	sm->bytes -= cost(kept->len);
-	sm->budget->bytes -= cost(kept->len);
-	mem_free(kept);
+	give_back(sm, kept);
 }
 
 void sm_forget_written(struct sm *sm, uint64_t written)
@@ -218,6 +229,8 @@ void sm_asked(struct sm *sm)
 	sm->unasked_bytes = 0;
 }
 
+void sm_forget_question(struct sm *sm) { sm->is_asked = false; }
+
 uint32_t sm_n_sent(const struct sm *sm) { return sm->n_sent; }
 uint32_t sm_n_unacked(const struct sm *sm) { return sm->is_counting_out ? sm->n_sent - sm->n_acked : 0; }
 uint32_t sm_n_kept(const struct sm *sm) { return sm->n_kept; }
@@ -239,20 +252,51 @@ uint32_t sm_handled(struct sm *sm, bool is_one_open)
 	return sm->n_handled;
 }
 
+uint32_t sm_n_received(const struct sm *sm) { return sm->n_received; }
+
+void sm_rewind(struct sm *sm, uint32_t sent, uint32_t received)
+{
+	if ((int32_t)(sm->n_acked - sent) > 0) /* a peer that acknowledges what it cannot have */
+		sent = sm->n_acked;
+	uint32_t n_lost = sm->n_sent - sent;
+	struct sm_kept **link = &sm->first;
+	for (uint32_t n_left = sm->n_kept - n_lost; n_left > 0; n_left--)
+		link = &(*link)->next;
+	while (*link != NULL) {
+		struct sm_kept *kept = *link;
+		*link = kept->next;
+		give_back(sm, kept);
+	}
+	sm->last = link;
+	sm->n_sent = sent;
+	sm->n_received = received;
+	if ((int32_t)(sm->n_handled - received) > 0)
+		sm->n_handled = received;
+}
+
 /* ---- what is left ---- */
 
 struct slice sm_first(const struct sm *sm, uint64_t written, bool *is_sent_r)
 {
-	const struct kept *kept = sm->first;
+	const struct sm_kept *kept = sm->first;
 	if (kept == NULL)
 		return SLICE_NONE;
 	*is_sent_r = kept->start < written;
 	return slice_of(kept->text, kept->len);
 }
 
+struct slice sm_next(const struct sm *sm, const struct sm_kept **at, int64_t *sent_s_r)
+{
+	*at = *at == NULL ? sm->first : (*at)->next;
+	if (*at == NULL)
+		return SLICE_NONE;
+	*sent_s_r = (*at)->sent_s;
+	return slice_of((*at)->text, (*at)->len);
+}
+
 bool sm_first_unsent(const struct sm *sm, uint64_t written, uint64_t *start_r)
 {
-	for (const struct kept *kept = sm->first; kept != NULL; kept = kept->next) {
+	for (const struct sm_kept *kept = sm->first; kept != NULL; kept = kept->next) {
 		if (kept->start < written)
 			continue;
 		*start_r = kept->start;

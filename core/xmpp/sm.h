@@ -29,9 +29,10 @@ struct sm_budget {
 	size_t bytes, max_bytes;
 };
 
-/* Borrows both for its life; limits may change meanwhile. */
+/* Borrows both for its life; limits may change meanwhile, and others may take their place. */
 struct sm *sm_new(const struct sm_limits *limits, struct sm_budget *budget);
 void sm_free(struct sm **sm);
+void sm_set_limits(struct sm *sm, const struct sm_limits *limits);
 
 /* ---- the agreement (XEP-0198 3). Each gives 0, or -1 when it is not its time; then nothing has changed. ---- */
 
@@ -51,7 +52,7 @@ bool sm_is_awaited(const struct sm *sm); /* we have sent <enable/>, and there is
 /* Whether so many bytes more may be kept. */
 bool sm_has_room(const struct sm *sm, size_t bytes);
 /* A stanza is being sent: copies it. start and end: where it lies in the connection's output, in bytes since it
- * began. */
+ * began; both 0 where that does not matter. */
 void sm_sent(struct sm *sm, struct slice text, uint64_t start, uint64_t end);
 /* Forgets what need not be kept any more because it has left for the socket: all uncounted stanzas before `written`. */
 void sm_forget_written(struct sm *sm, uint64_t written);
@@ -65,6 +66,7 @@ bool sm_should_ask(const struct sm *sm);
 bool sm_may_ask(const struct sm *sm); /* there is something to ask about, and no question is open */
 bool sm_is_asked(const struct sm *sm);
 void sm_asked(struct sm *sm);
+void sm_forget_question(struct sm *sm); /* the connection it was asked on is gone */
 
 uint32_t sm_n_sent(const struct sm *sm);   /* modulo 2^32 */
 uint32_t sm_n_unacked(const struct sm *sm);
@@ -76,6 +78,11 @@ size_t sm_kept_bytes(const struct sm *sm);
 void sm_received(struct sm *sm);  /* a stanza came in */
 /* The h to acknowledge with. is_one_open: the last that came is still being handled. Never goes back. */
 uint32_t sm_handled(struct sm *sm, bool is_one_open);
+uint32_t sm_n_received(const struct sm *sm); /* modulo 2^32 */
+
+/* Takes back what was sent and received since these counts: it turned out that it could not be stored, and none of it
+ * has left. */
+void sm_rewind(struct sm *sm, uint32_t sent, uint32_t received);
 
 /* ---- what is left when the stream has ended ---- */
 
@@ -84,6 +91,10 @@ uint32_t sm_handled(struct sm *sm, bool is_one_open);
  * after it. */
 struct slice sm_first(const struct sm *sm, uint64_t written, bool *is_sent_r);
 void sm_drop_first(struct sm *sm);
+/* Walk over what is kept, oldest first: start with *at NULL. ptr NULL at the end. *sent_s_r: when it was sent, in
+ * seconds since 1970. Nothing may be dropped meanwhile. */
+struct sm_kept;
+struct slice sm_next(const struct sm *sm, const struct sm_kept **at, int64_t *sent_s_r);
 /* Where in the output the first stanza begins of which nothing has left. False when there is none. */
 bool sm_first_unsent(const struct sm *sm, uint64_t written, uint64_t *start_r);
 

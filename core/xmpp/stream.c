@@ -531,8 +531,7 @@ struct stream *stream_new(const struct stream_kind *kind, struct session *sessio
 	stream->conn = conn;
 	stream->parser = parser_new(&parser_limits_unauthed);
 	list_init(&stream->awake_link);
-	list_init(&stream->ack_link);
-	list_init(&stream->heard_link);
+	sm_duty_init(&stream->duty, &stream_sm_duty);
 	session->stream = stream;
 	session->transport = &stream_transport;
 	set_limits(stream);

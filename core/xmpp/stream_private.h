@@ -10,6 +10,7 @@
 #include "base/list.h"
 #include "base/random.h"
 #include "base/slice.h"
+#include "xmpp/sm_duty.h"
 
 struct conn;
 struct conn_handler;
@@ -99,8 +100,7 @@ struct stream {
 	char *peer_id;           /* the id the other side gave, on streams we opened */
 	struct sm *sm;           /* between servers, once a pair of domains is proven */
 	struct timer *sm_timer;  /* when to ask, and until when the answer is due */
-	struct list ack_link;    /* server.acks_due */
-	struct list heard_link;  /* server.heard */
+	struct sm_duty duty;     /* with sm */
 	uint64_t taken_back_at;  /* stanzas from there on in the output were taken back; with sm */
 	char *last_condition, *last_text; /* while draining: what our goodbye will say */
 	enum stream_state state : 8;
@@ -138,16 +138,14 @@ void stream_say_goodbye(struct stream *stream, const char *condition, const char
 bool stream_header_has_ns(struct stream *stream, const struct stanza *header);
 bool stream_header_has_version(struct stream *stream, const struct stanza *header);
 
-/* ---- stream_sm.c: stream management, as far as the stream is concerned ---- */
+/* ---- stream_sm.c: stream management between servers, as far as the stream is concerned ---- */
 
 /* Stanzas are kept from now on, and counted when that is agreed on. */
 void stream_sm_open(struct stream *stream);
 void stream_sm_free(struct stream *stream);
 /* A stanza came in, on any stream. */
 void stream_sm_received(struct stream *stream);
-/* For server.c, at the turn's end after its commit; ctx is the server. Who has sent what could not be stored must not
- * read that it was handled. */
-void stream_sm_turn_ends(void *ctx);
+extern const struct sm_duty_kind stream_sm_duty;
 /* A stanza was queued that is kept now. */
 void stream_sm_sent(struct stream *stream);
 /* An element of XEP-0198 came on a stream of a proven pair. False when it is a module's to answer. */

@@ -1,9 +1,8 @@
-/* Stream management (XEP-0198) on streams: when it asks, what it answers, and what becomes of the rest. The counting is
- * in sm.c; that it is offered and agreed on is up to modules (mod_smacks).
+/* Stream management (XEP-0198) between servers: when it asks, what it answers, and what becomes of the rest. The
+ * counting is in sm.c; that it is offered and agreed on is up to modules (mod_smacks).
  *
- * Always true: an <a/> leaves in a later turn than the one in which what it acknowledges was handled, so that is
- * committed and on its way to whom it is for, or that turn could not be stored and its streams have ended; one question
- * is open at a time. */
+ * Always true: what sm_duty.h says of <a/>; when a turn could not be stored, the streams that had sent something in it
+ * have ended; one question is open at a time. */
 #include <stdio.h>
 
 #include "base/log.h"
@@ -42,8 +41,7 @@ void stream_sm_open(struct stream *stream)
 
 void stream_sm_free(struct stream *stream)
 {
-	list_remove(&stream->ack_link);
-	list_remove(&stream->heard_link);
+	sm_duty_done(&stream->duty);
 	timer_free(&stream->sm_timer);
 	sm_free(&stream->sm);
 }
@@ -129,40 +127,15 @@ void stream_sm_acknowledge(struct stream *stream)
 	say(stream, slice_of(text, (size_t)len));
 }
 
-static void acknowledge_all(void *ctx)
+static void acknowledge(struct sm_duty *duty) { stream_sm_acknowledge(list_entry(duty, struct stream, duty)); }
+
+/* Who has sent what could not be stored must not read that it was handled. */
+static void on_lost(struct sm_duty *duty)
 {
-	struct server *server = ctx;
-	struct stream *stream, *after;
-	list_each(stream, after, &server->acks_due, ack_link)
-	{
-		list_remove(&stream->ack_link);
-		stream_sm_acknowledge(stream);
-	}
+	conn_abort(list_entry(duty, struct stream, duty)->conn, "what it has sent could not be stored");
 }
 
-static void answer(struct stream *stream)
-{
-	struct server *server = stream->server;
-	if (list_is_linked(&stream->ack_link))
-		return;
-	if (list_is_empty(&server->acks_due))
-		loop_defer(server->loop, acknowledge_all, server);
-	list_add_last(&server->acks_due, &stream->ack_link);
-}
-
-void stream_sm_turn_ends(void *ctx)
-{
-	struct server *server = ctx;
-	bool is_lost = loop_taken_back(server->loop) != server->n_taken_back;
-	server->n_taken_back = loop_taken_back(server->loop);
-	struct stream *stream, *after;
-	list_each(stream, after, &server->heard, heard_link)
-	{
-		list_remove(&stream->heard_link);
-		if (is_lost)
-			conn_abort(stream->conn, "what it has sent could not be stored");
-	}
-}
+const struct sm_duty_kind stream_sm_duty = { acknowledge, on_lost };
 
 /* ---- what comes in ---- */
 
@@ -172,8 +145,7 @@ void stream_sm_received(struct stream *stream)
 	if (stream->sm == NULL || !sm_counts_in(stream->sm) || stream->state == STREAM_CLOSING)
 		return;
 	sm_received(stream->sm);
-	if (!list_is_linked(&stream->heard_link))
-		list_add_last(&stream->server->heard, &stream->heard_link);
+	sm_duty_heard(stream->server, &stream->duty);
 }
 
 /* XEP-0198 6: the condition it asks for, with both counts. */
@@ -221,7 +193,7 @@ bool stream_sm_handle(struct stream *stream, const struct stanza *stanza)
 	if (slice_is(name, "r")) {
 		if (!sm_counts_in(stream->sm))
 			return false;
-		answer(stream);
+		sm_duty_answer(stream->server, &stream->duty);
 		return true;
 	}
 	if (slice_is(name, "a"))
