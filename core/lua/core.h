@@ -15,6 +15,7 @@
 #include "xmpp/server.h"
 
 struct conn;
+struct texts;
 struct workers;
 
 struct lua_core {
@@ -77,6 +78,9 @@ struct stanza *lua_parse(struct lua_core *core, struct slice text, size_t bytes,
 			 const char **condition_r, const char **text_r);
 /* The `close` of transports whose sessions have a carrier (native.carried_session). */
 void lua_carrier_close(struct session *session, const char *condition, const char *text);
+
+/* lua_texts.c: pushes a new queue of util.texts, to be filled. */
+struct texts *l_new_texts(lua_State *L);
 
 /* A file of util.incoming, for who fills it from C; the handle lives as long as its userdata does. */
 void *l_check_incoming(lua_State *L, int index); /* raises when it is none, or closed */

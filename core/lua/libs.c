@@ -15,6 +15,7 @@ static const luaL_Reg libs[] = {
 	{ "util.literal", l_open_literal },
 	{ "util.files", l_open_files },
 	{ "util.incoming", l_open_incoming },
+	{ "util.texts", l_open_texts },
 	{ "util.pposix", l_open_pposix },
 	{ "util.net", l_open_net },
 	{ "util.x509core", l_open_x509 },

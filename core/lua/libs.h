@@ -19,6 +19,7 @@ int l_open_json(lua_State *L);      /* util.json */
 int l_open_literal(lua_State *L);   /* util.literal */
 int l_open_files(lua_State *L);     /* util.files */
 int l_open_incoming(lua_State *L);  /* util.incoming */
+int l_open_texts(lua_State *L);     /* util.texts */
 int l_open_pposix(lua_State *L);    /* util.pposix */
 int l_open_net(lua_State *L);       /* util.net */
 int l_open_x509(lua_State *L);      /* util.x509core */

@@ -2,6 +2,7 @@
 #include <lauxlib.h>
 
 #include "base/error.h"
+#include "base/texts.h"
 #include "lua/bind.h"
 #include "lua/core.h"
 #include "xmpp/host.h"
@@ -89,6 +90,17 @@ static int l_link(lua_State *L)
 	return 1;
 }
 
+/* native.s2s_hold(session, ours, theirs, held): while held, the link of that pair is not used by the core, so that what
+ * waited before it came up is not overtaken; stanzas pass route/remote as if there were none. */
+static int l_hold(lua_State *L)
+{
+	struct session *session = l_check_session(L, 1);
+	char ours_text[JID_PART_MAX + 1], theirs_text[JID_PART_MAX + 1];
+	struct slice ours = l_check_domain(L, 2, ours_text), theirs = l_check_domain(L, 3, theirs_text);
+	s2s_hold(session, ours, theirs, lua_toboolean(L, 4));
+	return 0;
+}
+
 /* native.s2s_pairs(session) -> list of { ours =, theirs =, in = boolean, out = boolean } */
 static int l_pairs(lua_State *L)
 {
@@ -156,18 +168,17 @@ static int l_sm_counts(lua_State *L)
 	return 1;
 }
 
-/* native.sm_leftovers(session) -> texts, n: of a session that ends, the stanzas that are not known to have arrived, in
- * order; the first n of them may have, the others never left. They are the caller's from now on. */
+/* native.sm_leftovers(session) -> queue (util.texts), n: of a session that ends, the stanzas that are not known to have
+ * arrived, in order; the first n of them may have, the others never left. They are the caller's from now on. */
 static int l_sm_leftovers(lua_State *L)
 {
 	struct session *session = l_check_session(L, 1);
-	lua_Integer n = 0, n_sent = 0;
+	struct texts *texts = l_new_texts(L);
+	lua_Integer n_sent = 0;
 	struct slice text;
 	bool is_sent = false;
-	lua_newtable(L);
 	while ((text = stream_unacked(session, &is_sent)).ptr != NULL) {
-		l_push_slice(L, text);
-		lua_rawseti(L, -2, ++n);
+		texts_add(texts, text);
 		stream_drop_unacked(session);
 		if (is_sent)
 			n_sent++;
@@ -181,6 +192,7 @@ void l_add_s2s(lua_State *L)
 	static const luaL_Reg functions[] = {
 		{ "connect_s2s", l_connect_s2s },
 		{ "s2s_prove", l_prove },
+		{ "s2s_hold", l_hold },
 		{ "s2s_limit", l_limit },
 		{ "s2s_link", l_link },
 		{ "s2s_is_leaving", l_is_leaving },

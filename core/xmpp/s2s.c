@@ -21,7 +21,8 @@ enum { PAIRS_MAX = 1024, KEY_MAX = 2 * JID_PART_MAX + 1 };
 /* The text is OURS " " THEIRS, which no domain can hold: it is the key, and both names. */
 struct pair {
 	struct session *session;
-	unsigned directions;
+	uint8_t directions;
+	bool is_held;
 	uint32_t ours_len, theirs_len;
 	char text[];
 };
@@ -116,7 +117,7 @@ int s2s_prove(struct session *session, struct slice ours, struct slice theirs, u
 	struct pair *pair = find_pair(session, ours, theirs);
 	if (pair == NULL && (pair = add_pair(session, ours, theirs)) == NULL)
 		return -1;
-	pair->directions |= directions;
+	pair->directions |= (uint8_t)directions;
 	if ((directions & PAIR_OUT) != 0 && hash_get(&host->links, theirs) == NULL
 	    && hash_set(&host->links, pair_theirs(pair), pair) != 0)
 		return -1;
@@ -155,7 +156,14 @@ static bool is_leaving(const struct session *session)
 struct session *s2s_link(const struct host *host, struct slice domain)
 {
 	const struct pair *pair = hash_get(&host->links, domain);
-	return pair != NULL && !is_leaving(pair->session) ? pair->session : NULL;
+	return pair != NULL && !pair->is_held && !is_leaving(pair->session) ? pair->session : NULL;
+}
+
+void s2s_hold(struct session *session, struct slice ours, struct slice theirs, bool is_held)
+{
+	struct pair *pair = find_pair(session, ours, theirs);
+	if (pair != NULL)
+		pair->is_held = is_held;
 }
 
 bool s2s_is_leaving(const struct host *host, struct slice domain)

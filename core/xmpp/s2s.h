@@ -34,6 +34,8 @@ bool s2s_next_pair(const struct session *session, uint32_t *at, struct slice *ou
 
 /* The stream for stanzas from that host to a domain, NULL when there is none. */
 struct session *s2s_link(const struct host *host, struct slice domain);
+/* While held, that pair's link stays out of use (s2s_link gives NULL): what waited for it is being sent first. */
+void s2s_hold(struct session *session, struct slice ours, struct slice theirs, bool is_held);
 /* There was one, and it is being closed: what was sent on it may still arrive, so what follows has to wait. */
 bool s2s_is_leaving(const struct host *host, struct slice domain);
 

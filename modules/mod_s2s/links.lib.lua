@@ -5,11 +5,12 @@
 -- Always true: a link has one session at most; every stanza given to `send` is sent once, or answered with an error
 -- once (if it is one that is answered), and of those to one domain none overtakes another; what waits is bounded, per
 -- link and for all together; a domain that could not be reached is left alone for a while, longer each time; nobody
--- waits for thousands of others to be answered.
+-- waits for thousands of others to be answered, or for a hundred links to begin or to fail: all that is done in slices.
 
 local jid = require "prosody.util.jid"
 local native = require "couplet.native"
 local s2smanager = require "prosody.core.s2smanager"
+local texts = require "prosody.util.texts"
 local time = require "prosody.util.time"
 local xml = require "prosody.util.xml"
 local random_bytes = require "prosody.util.random".bytes
@@ -23,7 +24,7 @@ local MAX_LINKS = 20000             -- and no more are remembered
 local SWEEP_SECONDS = 300
 
 local hosts = prosody.hosts
-local policy, targets, certificates, story, limits, race, answers
+local policy, targets, certificates, story, limits, race, answers, slices
 
 local links = {}   -- our host -> domain -> link
 local n_links = 0
@@ -39,7 +40,7 @@ local function get_or_new(ours, theirs)
 	if known then return known end
 	if n_links >= MAX_LINKS then return nil end
 	local new = setmetatable({
-		ours = ours, theirs = theirs, queue = {}, n_queue = 0, bytes = 0, verifies = {}, n_verifies = 0, failures = 0,
+		ours = ours, theirs = theirs, queue = texts.new(), cost = 0, verifies = {}, n_verifies = 0, failures = 0,
 		not_before = 0,
 	}, link_mt)
 	links[ours] = links[ours] or {}
@@ -54,7 +55,7 @@ end
 
 -- A link that does nothing and remembers nothing of use is not kept.
 local function forget_if_idle(self)
-	if self.is_trying or self.session or self.n_queue > 0 or time.monotonic() < self.not_before then return end
+	if self.is_trying or self.session or self.cost > 0 or time.monotonic() < self.not_before then return end
 	if get(self.ours, self.theirs) == self then
 		links[self.ours][self.theirs] = nil
 		n_links = n_links - 1
@@ -74,68 +75,78 @@ end
 
 -- Stanzas that wait
 
--- Takes all that waits out of the queue.
-local function take_queue(self)
-	local queue, n = self.queue, self.n_queue
-	self.queue, self.n_queue, self.bytes = {}, 0, 0
-	return queue, n
-end
-
 local function bounce_queue(self, failure)
-	local queue, n = take_queue(self)
-	answers.later(self.ours, queue, n, failure)
-end
-
--- Puts it last; false when there is no room.
-local function put(self, text, max_bytes)
-	local cost = answers.cost(text)
-	if self.bytes > 0 and self.bytes + cost > max_bytes or not answers.may_keep(cost) then return false end
-	self.n_queue = self.n_queue + 1
-	self.queue[self.n_queue] = text
-	self.bytes = self.bytes + cost
-	answers.bytes = answers.bytes + cost
-	return true
+	local queue = self.queue
+	self.queue, self.cost = texts.new(), 0
+	answers.later(self.ours, queue, failure)
 end
 
 local function too_much(self)
-	return { type = "wait", condition = "resource-constraint",
+	self.too_much = self.too_much or { type = "wait", condition = "resource-constraint",
 		text = ("Too much is waiting for %s already"):format(self.theirs) }
+	return self.too_much
 end
 
+-- One may be bigger than all may be.
 local function enqueue(self, stanza)
-	if not put(self, answers.text(stanza), QUEUE_BYTES) then answers.give(self.ours, stanza, too_much(self)) end
+	local cost = answers.put(self.queue, stanza, self.cost > 0 and QUEUE_BYTES - self.cost or math.huge)
+	if not cost then return answers.give(self.ours, stanza, too_much(self)) end
+	self.cost = self.cost + cost
 end
 
 -- Before what waits already. It comes from a stream, which had limits of its own.
-local function enqueue_first(self, texts)
-	local behind, n_behind = self.queue, self.n_queue
-	self.queue, self.n_queue = {}, 0
-	for _, text in ipairs(texts) do
-		if not put(self, text, math.huge) then
-			answers.bytes = answers.bytes + answers.cost(text)
-			answers.later(self.ours, { text }, 1, too_much(self))
-		end
-	end
-	table.move(behind, 1, n_behind, self.n_queue + 1, self.queue)
-	self.n_queue = self.n_queue + n_behind
+local function enqueue_first(self, queue)
+	self.cost = self.cost + answers.count(queue)
+	queue:move(self.queue)
+	self.queue = queue
 	self.has_returned = true
 end
 
-local function flush_queue(self, session)
-	local queue, n = take_queue(self)
-	for i = 1, n do
-		local stanza = xml.parse(queue[i])
-		if not stanza then
-			answers.bytes = answers.bytes - answers.cost(queue[i])
-		elseif session.peer_max_bytes and #queue[i] > session.peer_max_bytes then
-			answers.later(self.ours, { queue[i] }, 1, limits.failure(self.theirs, session.peer_max_bytes))
-		elseif not session.sends2s(stanza) then
-			answers.later(self.ours, { queue[i] }, 1, { type = "wait", condition = "resource-constraint",
-				text = ("%s does not read what it is sent"):format(self.theirs) })
-		else
-			answers.bytes = answers.bytes - answers.cost(queue[i])
-		end
+-- The first of those that wait is sent, or answered.
+local function flush_first(self, session)
+	local text = self.queue:first()
+	local stanza, failure = xml.parse(text), nil
+	if session.peer_max_bytes and #text > session.peer_max_bytes then
+		failure = limits.failure(self.theirs, session.peer_max_bytes)
+	elseif stanza and not session.sends2s(stanza) then
+		failure = { type = "wait", condition = "resource-constraint",
+			text = ("%s does not read what it is sent"):format(self.theirs) }
 	end
+	self.cost = self.cost - answers.cost(text)
+	if failure then
+		local queue = texts.new()
+		queue:move(self.queue, 1)
+		answers.later(self.ours, queue, failure)
+	else
+		answers.drop(self.queue, text)
+	end
+end
+
+-- May what waits still be sent on that session?
+local function may_flush(self, session)
+	return self.flushing == session and not session.destroyed and not native.s2s_is_leaving(self.ours, self.theirs)
+end
+
+local function flush_all(self)
+	local session = self.flushing
+	while session and self.cost > 0 and may_flush(self, session) do flush_first(self, session) end
+	self.flushing = nil
+end
+
+-- Sends what waits, over several turns when it is much; the core sends nothing by that session until then, so nothing
+-- is overtaken.
+local function flush_queue(self, session)
+	if self.cost == 0 then return end
+	self.flushing = session
+	native.s2s_hold(session, self.ours, self.theirs, true)
+	slices.add(function ()
+		if may_flush(self, session) then
+			if self.cost > 0 then flush_first(self, session) end
+			if self.cost > 0 then return true end
+			native.s2s_hold(session, self.ours, self.theirs, false)
+		end
+		if self.flushing == session then self.flushing = nil end
+	end)
 end
 
 -- Questions about dialback keys
@@ -229,7 +240,10 @@ local function start(self)
 		connect = function (target) return connect(self, target) end,
 		failed = function (err, had_target, may_be_there)
 			local text = had_target and "Could not connect to %s: %s" or "%s was not found: %s"
-			fail(self, text:format(self.theirs, err), not may_be_there)
+			local failed_race = self.race
+			slices.add(function ()
+				if self.race == failed_race then fail(self, text:format(self.theirs, err), not may_be_there) end
+			end)
 		end,
 	}
 	self.race:go()
@@ -238,9 +252,9 @@ end
 local function begin(self)
 	if self.is_trying or self.session or native.s2s_is_leaving(self.ours, self.theirs) then return true end
 	if time.monotonic() < self.not_before then return false end
-	-- In a turn of its own: who sends may be in the middle of something.
+	-- In another turn: who sends may be in the middle of something.
 	self.is_trying = true
-	native.defer(function ()
+	slices.add(function ()
 		if hosts[self.ours] and links[self.ours] and links[self.ours][self.theirs] == self then start(self) end
 	end)
 	return true
@@ -353,7 +367,7 @@ function link:lost(session, reason)
 		return
 	end
 	self:note("the stream ended: %s", reason)
-	self.session, self.is_ready = nil, nil
+	self.session, self.is_ready, self.flushing = nil, nil, nil
 	answer_verifies(self, "error", ("The connection to %s was lost"):format(self.theirs))
 	local is_quick = self.has_returned and time.monotonic() - self.since < QUICK_SECONDS
 	self.n_quick, self.has_returned = is_quick and (self.n_quick or 0) + 1 or 0, nil
@@ -366,13 +380,13 @@ end
 
 -- Whatever carried its stanzas has ended: what waits starts anew.
 local function go_on(self)
-	if self.n_queue == 0 or begin(self) then return end
+	if self.cost == 0 or begin(self) then return end
 	bounce_queue(self, self.failure)
 end
 
 local function drop(self, text, condition)
 	local session = self.session
-	self.session = nil
+	self.session, self.flushing = nil, nil
 	if self.timer then self.timer:stop() end
 	stop_race(self)
 	self.is_trying = nil
@@ -427,24 +441,39 @@ end
 --- A stream has ended that carried stanzas of ours: those that never left go the next way, those that may have arrived
 -- are answered (or, if the session's `resends` says so and they are messages, sent again), in their order.
 function M.returned(session, reason)
-	local texts, n_sent = native.sm_leftovers(session)
-	if #texts > 0 then
-		session.log("info", "%d stanzas may or may not have arrived, %d more never left", n_sent, #texts - n_sent)
-	end
+	local queue, n_sent = native.sm_leftovers(session)
+	local n = queue:count()
+	if n == 0 then return end
+	session.log("info", "%d stanzas may or may not have arrived, %d more never left", n_sent, n - n_sent)
 	local find_pair = pair_finder(session)
 	local again = {} -- link -> texts
-	for i, text in ipairs(texts) do
+	local lost -- those that are answered alike: { ours =, theirs =, is_doubtful =, queue = }
+	local function answer_lost()
+		if not lost then return end
+		answers.count(lost.queue)
+		answers.later(lost.ours, lost.queue, loss(lost.theirs, reason, lost.is_doubtful))
+		lost = nil
+	end
+	for i = 1, n do
+		local text = queue:first()
 		local ours, theirs = find_pair(text)
-		local may_go = not is_stopping and (i > n_sent or session.resends and text:find "^<message[ />]")
+		local is_doubtful = i <= n_sent
+		local may_go = not is_stopping and (not is_doubtful or session.resends and text:find "^<message[ />]")
 		local one = hosts[ours] and may_go and get_or_new(ours, theirs)
 		if one then
-			again[one] = again[one] or {}
-			table.insert(again[one], text)
+			again[one] = again[one] or texts.new()
+			again[one]:move(queue, 1)
 		elseif hosts[ours] then
-			answers.bytes = answers.bytes + answers.cost(text)
-			answers.later(ours, { text }, 1, loss(theirs, reason, i <= n_sent))
+			if lost and (lost.ours ~= ours or lost.theirs ~= theirs or lost.is_doubtful ~= is_doubtful) then
+				answer_lost()
+			end
+			lost = lost or { ours = ours, theirs = theirs, is_doubtful = is_doubtful, queue = texts.new() }
+			lost.queue:move(queue, 1)
+		else
+			queue:drop()
 		end
 	end
+	answer_lost()
 	for one, its in pairs(again) do enqueue_first(one, its) end
 end
 
@@ -452,7 +481,8 @@ end
 function M.go_on(session)
 	for _, pair in ipairs(native.s2s_pairs(session)) do
 		local one = get(pair.ours, pair.theirs)
-		if one then native.defer(function () go_on(one) end) end
+		if one and one.flushing == session then one.flushing = nil end
+		if one then slices.add(function () go_on(one) end) end
 	end
 end
 
@@ -471,6 +501,7 @@ function M.stop()
 	is_stopping = true
 	for _, of_host in pairs(links) do
 		for _, one in pairs(of_host) do
+			flush_all(one)
 			bounce_queue(one, { type = "wait", condition = "remote-server-timeout", text = "This server stops" })
 		end
 	end
@@ -496,7 +527,7 @@ end
 --- The library, with what mod_s2s has loaded for it.
 return function (parts)
 	policy, targets, certificates, story = parts.policy, parts.targets, parts.certificates, parts.story
-	limits, race, answers = parts.limits, parts.race, parts.answers
+	limits, race, answers, slices = parts.limits, parts.race, parts.answers, parts.slices
 	module:add_timer(SWEEP_SECONDS, sweep)
 	return M
 end

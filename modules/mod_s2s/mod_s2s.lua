@@ -66,9 +66,11 @@ local certificates = module:require "certificates" (policy)
 local dane = module:require "dane"
 local first_use = module:require "first_use" (policy)
 local limits = module:require "limits"
+local slices = module:require "slices"
+local answers = module:require "answers" (slices)
 local links = module:require "links" {
 	policy = policy, targets = targets, certificates = certificates, story = story, limits = limits,
-	race = module:require "race", answers = module:require "answers",
+	race = module:require "race", answers = answers, slices = slices,
 }
 local hook_external = module:require "external"
 local ask = module:require "ask"
@@ -314,6 +316,11 @@ module:hook("certificates-reloaded", function ()
 	certificates.forget()
 	links.forget_failures()
 end)
+
+-- What is to be answered is, whoever loads the module anew meanwhile.
+function module.save() return { answers = answers.save() } end
+
+function module.restore(saved) answers.restore(saved.answers) end
 
 set_options()
 

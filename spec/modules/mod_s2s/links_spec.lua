@@ -4,12 +4,13 @@
 local fake = require "spec.support.fake_native"
 local libraries = require "spec.support.s2s_libraries"
 local st = require "util.stanza"
+local texts = require "util.texts"
 local time = require "prosody.util.time"
 
 local OURS, THEIRS = "montague.example", "capulet.example"
 
 describe("A link", function ()
-	local world, links, answers, module, deferred, routed, races, sessions, leaving, leftovers
+	local world, links, answers, module, deferred, routed, races, sessions, leaving, leftovers, held
 	local monotonic = time.monotonic
 
 	local function turn()
@@ -18,23 +19,34 @@ describe("A link", function ()
 		for _, fn in ipairs(now) do fn() end
 	end
 
+	local function turns()
+		while #deferred > 0 do turn() end
+	end
+
 	before_each(function ()
 		world = fake.start()
-		deferred, routed, races, sessions, leaving, leftovers = {}, {}, {}, {}, false, nil
+		deferred, routed, races, sessions, leaving, leftovers, held = {}, {}, {}, {}, false, nil, {}
 		time.monotonic = function () return world.now end -- luacheck: ignore 122
 		local native = world.native
 		function native.defer(fn) table.insert(deferred, fn) end
 		function native.s2s_is_leaving() return leaving end
 		function native.s2s_prove() return true end
 		function native.s2s_pairs(session) return { { ours = session.from_host, theirs = session.to_host, out = true } } end
-		function native.sm_leftovers() return table.unpack(leftovers or { {}, 0 }) end
+		function native.s2s_hold(_, _, theirs, is_held) held[theirs] = is_held end
+		function native.sm_leftovers()
+			local queue = texts.new()
+			for _, text in ipairs(leftovers and leftovers[1] or {}) do queue:add(text, math.maxinteger) end
+			return queue, leftovers and leftovers[2] or 0
+		end
 		world.prosody.hosts[OURS] = { host = OURS, events = native.events(), s2sout = {} }
 		world.prosody.core_route_stanza = function (_, stanza) table.insert(routed, stanza) end
-		answers = libraries.load(world, "answers")
+		local slices = libraries.load(world, "slices")
+		answers = libraries.load(world, "answers")(slices)
 		local load
 		load, module = libraries.load(world, "links")
 		links = load {
-			answers = answers, policy = { may_talk = function () return true end }, limits = {}, certificates = {},
+			answers = answers, slices = slices, policy = { may_talk = function () return true end }, limits = {},
+			certificates = {},
 			targets = { new = function () end },
 			story = { begin = function () return { note = function () end } end },
 			race = { new = function (options)
@@ -66,6 +78,7 @@ describe("A link", function ()
 		end
 		table.insert(sessions, session)
 		links.get(OURS, theirs or THEIRS):established(session)
+		turn()
 		return session
 	end
 
@@ -75,7 +88,7 @@ describe("A link", function ()
 		links.returned(session, "gone")
 		links.get(OURS, THEIRS):lost(session, "gone")
 		links.go_on(session)
-		turn()
+		turns()
 	end
 
 	local function ids(list)
@@ -94,19 +107,19 @@ describe("A link", function ()
 		assert.equal(1, #races)
 		local session = establish()
 		assert.equal("m1 m2 m3 m4 m5 m6", ids(session.sent))
-		assert.equal(0, answers.bytes)
+		assert.equal(0, answers.bytes())
 		assert.equal(0, #routed)
 	end)
 
 	it("takes no more than 256 KiB; what is too much is answered at once", function ()
 		for n = 1, 40 do send(n, ("x"):rep(10000)) end
-		assert.is_true(answers.bytes <= 256 * 1024)
+		assert.is_true(answers.bytes() <= 256 * 1024)
 		assert.equal(15, #routed)
 		assert.equal("m26", routed[1].attr.id)
 		assert.equal("resource-constraint", select(2, routed[1]:get_error()))
 		turn()
 		assert.equal(25, #establish().sent)
-		assert.equal(0, answers.bytes)
+		assert.equal(0, answers.bytes())
 	end)
 
 	it("takes one stanza that is bigger than that", function ()
@@ -119,7 +132,7 @@ describe("A link", function ()
 		for n = 1, 100 do
 			links.send(OURS, ("d%d.example"):format(n), message(n, ("x"):rep(200 * 1024)))
 		end
-		assert.is_true(answers.bytes <= 16 * 1024 * 1024)
+		assert.is_true(answers.bytes() <= 16 * 1024 * 1024)
 		assert.equal(19, #routed)
 		assert.equal("resource-constraint", select(2, routed[1]:get_error()))
 	end)
@@ -132,13 +145,13 @@ describe("A link", function ()
 		turn()
 		assert.is_true(#routed > 0 and #routed < 100)
 		send(101)
-		while #deferred > 0 do turn() end
+		turns()
 		assert.equal(101, #routed)
 		for n = 1, 101 do assert.equal("m" .. n, routed[n].attr.id) end
 		local kind, condition, text = routed[1]:get_error()
 		assert.same({ "wait", "remote-server-timeout" }, { kind, condition })
 		assert.truthy(text:find("Connection refused", 1, true))
-		assert.equal(0, answers.bytes)
+		assert.equal(0, answers.bytes())
 	end)
 
 	it("that fails does not tell a client more than it reads; others are told meanwhile", function ()
@@ -151,16 +164,16 @@ describe("A link", function ()
 		end
 		turn()
 		for _, race in ipairs(races) do race.options.failed("refused", true, true) end
-		turn()
+		turns()
 		assert.equal("mo1 mo2 mo3", ids(routed))
 		world.advance(1)
-		turn()
+		turns()
 		assert.equal(3, #routed)
 		queued = 100 * 1024
 		world.advance(0.2)
-		turn()
+		turns()
 		assert.equal("mo1 mo2 mo3 m1 m2 m3", ids(routed))
-		assert.equal(0, answers.bytes)
+		assert.equal(0, answers.bytes())
 	end)
 
 	it("that fails is left alone, twice as long each time, from five seconds to five minutes", function ()
@@ -170,7 +183,7 @@ describe("A link", function ()
 			turn()
 			assert.equal(attempt, #races)
 			give_up()
-			turn()
+			turns()
 			local n = #routed
 			world.advance(0.75 * expected - 0.01)
 			send "too-soon"
@@ -184,7 +197,7 @@ describe("A link", function ()
 		send(1)
 		turn()
 		give_up()
-		turn()
+		turns()
 		links.forget_failures "other.example"
 		send(2)
 		assert.equal("m1 m2", ids(routed))
@@ -202,7 +215,7 @@ describe("A link", function ()
 		world.advance(54)
 		assert.equal(0, #routed)
 		world.advance(2)
-		turn()
+		turns()
 		assert.equal("m1", ids(routed))
 	end)
 
@@ -212,18 +225,18 @@ describe("A link", function ()
 		links.send(OURS, THEIRS, st.presence({ type = "unavailable", from = OURS, to = THEIRS }))
 		turn()
 		give_up()
-		turn()
+		turns()
 		assert.equal(0, #routed)
-		assert.equal(0, answers.bytes)
+		assert.equal(0, answers.bytes())
 	end)
 
 	it("answers what the other side does not take any more", function ()
 		for n = 1, 5 do send(n) end
 		turn()
 		establish(3)
-		turn()
+		turns()
 		assert.equal("m4 m5", ids(routed))
-		assert.equal(0, answers.bytes)
+		assert.equal(0, answers.bytes())
 	end)
 
 	it("that ends gives what never left to the next stream, before what came later, and answers the rest", function ()
@@ -238,9 +251,8 @@ describe("A link", function ()
 		leftovers = nil
 		assert.equal("m2", ids(routed))
 		assert.truthy(select(3, routed[1]:get_error()):find("may or may not", 1, true))
-		turn()
 		assert.equal("m3 m4 m5", ids(establish().sent))
-		assert.equal(0, answers.bytes)
+		assert.equal(0, answers.bytes())
 	end)
 
 	it("that ends sends messages again where that is wanted, and nothing else", function ()
@@ -251,7 +263,6 @@ describe("A link", function ()
 		leftovers = { { tostring(message(2)), tostring(st.iq { type = "get", id = "q", from = OURS, to = THEIRS }) }, 2 }
 		ends(session)
 		leftovers = nil
-		turn()
 		assert.equal("q", ids(routed))
 		assert.equal("m2", ids(establish().sent))
 	end)
@@ -274,8 +285,9 @@ describe("A link", function ()
 		leftovers = { { tostring(message(1)) }, 0 }
 		for n = 1, 3 do
 			assert.equal(n, #races)
-			ends(establish())
-			turn()
+			local session = establish()
+			session.sent = {}
+			ends(session)
 		end
 		assert.equal(3, #races)
 		assert.equal("m1", ids(routed))
@@ -290,8 +302,9 @@ describe("A link", function ()
 		assert.equal("m1", ids(routed))
 		assert.equal("resource-constraint", select(2, routed[1]:get_error()))
 		turn()
+		turns()
 		for _, race in ipairs(races) do race.options.failed("refused", true, true) end
-		while #deferred > 0 do turn() end
+		turns()
 		world.advance(310)
 		module.timer.fn()
 		send(2)
@@ -308,8 +321,93 @@ describe("A link", function ()
 		assert.equal(3, #routed)
 		assert.equal("This server stops", (select(3, routed[3]:get_error())))
 		links.forget_host(OURS, "bye")
-		turn()
+		turns()
 		assert.equal(3, #routed)
-		assert.equal(0, answers.bytes)
+		assert.equal(0, answers.bytes())
+	end)
+
+	it("that comes up sends what waits over several turns, and nothing overtakes it", function ()
+		for n = 1, 100 do send(n) end
+		turn()
+		local session = establish()
+		assert.is_true(#session.sent > 0 and #session.sent < 50)
+		assert.is_true(held[THEIRS]) -- so that the core asks us
+		send(101)
+		turns()
+		assert.equal(101, #session.sent)
+		for n = 1, 101 do assert.equal("m" .. n, session.sent[n]) end
+		assert.is_false(held[THEIRS])
+		assert.equal(0, answers.bytes())
+	end)
+
+	it("that breaks before all is sent goes on with the next stream", function ()
+		for n = 1, 100 do send(n) end
+		turn()
+		local session = establish()
+		local n_sent = #session.sent
+		ends(session)
+		local next_session = establish()
+		turns()
+		assert.equal(100, n_sent + #next_session.sent)
+		assert.equal("m" .. n_sent + 1, next_session.sent[1])
+		assert.equal(0, #routed)
+	end)
+
+	it("that is closed before all is sent waits for the next stream", function ()
+		for n = 1, 100 do send(n) end
+		turn()
+		local session = establish()
+		local n_sent = #session.sent
+		leaving = true
+		turns()
+		assert.equal(n_sent, #session.sent)
+		leaving = false
+		ends(session)
+		local next_session = establish()
+		turns()
+		assert.equal(100, n_sent + #next_session.sent)
+		assert.equal(0, #routed)
+	end)
+
+	it("of a server that stops before all is sent sends the rest", function ()
+		for n = 1, 100 do send(n) end
+		turn()
+		local session = establish()
+		links.stop()
+		assert.equal(100, #session.sent)
+		turns()
+		assert.equal(100, #session.sent)
+		assert.equal(0, #routed)
+	end)
+
+	it("that fails answers each once, in order, when the module is loaded anew meanwhile", function ()
+		for n = 1, 100 do send(n) end
+		turn()
+		give_up()
+		turn()
+		assert.is_true(#routed > 0 and #routed < 100)
+		local slices = libraries.load(world, "slices")
+		local new_answers = libraries.load(world, "answers")(slices)
+		local state = answers.save()
+		links.forget_host(OURS, "bye")
+		new_answers.restore(state)
+		new_answers.give(OURS, message(101), { type = "wait", condition = "remote-server-timeout" })
+		turns()
+		for n = 1, 101 do assert.equal("m" .. n, routed[n].attr.id) end
+		assert.equal(101, #routed)
+		assert.equal(0, new_answers.bytes())
+	end)
+
+	it("is begun with others a few in a turn, and fails so", function ()
+		for n = 1, 200 do links.send(OURS, ("d%d.example"):format(n), message(n)) end
+		turn()
+		assert.is_true(#races > 0 and #races <= 50)
+		turns()
+		assert.equal(200, #races)
+		for _, race in ipairs(races) do race.options.failed("refused", true, true) end
+		turn()
+		assert.is_true(#routed < 50)
+		turns()
+		assert.equal(200, #routed)
 	end)
 end)
