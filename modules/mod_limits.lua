@@ -8,6 +8,7 @@
 
 module:set_global()
 
+local config = require "prosody.core.configmanager"
 local jid_bare = require "prosody.util.jid".bare
 
 local factors = { [""] = 1, k = 1000, m = 1000 * 1000, g = 1000 * 1000 * 1000 }
@@ -41,15 +42,19 @@ local defaults = {
 local limits = {}
 
 local function read_options()
-	local configured = module:get_option "limits"
-	configured = type(configured) == "table" and configured or {}
+	local configured = module:get_option("limits", {})
+	local place = config.place(module.host, "limits")
+	if type(configured) ~= "table" then
+		module:log("error", "%slimits should be a table; write limits = { c2s = { rate = \"10kb/s\" } }", place)
+		configured = {}
+	end
 	for kind, default in pairs(defaults) do
 		local wanted = configured[kind] or default
 		local rate = parse_rate(wanted.rate)
 		local burst = rate and parse_burst(wanted.burst or "2s", rate)
 		if not burst then
-			module:log("error", "limits: \"%s\" needs a rate like \"10kb/s\" and a burst like \"2s\"; using %s and %s", kind,
-				default.rate, default.burst)
+			module:log("error", "%slimits: \"%s\" needs a rate like \"10kb/s\" and a burst like \"2s\"; using %s and %s", place,
+				kind, default.rate, default.burst)
 			rate = parse_rate(default.rate)
 			burst = parse_burst(default.burst, rate)
 		end
@@ -57,7 +62,7 @@ local function read_options()
 	end
 	for kind in pairs(configured) do
 		if not defaults[kind] then
-			module:log("warn", "limits: there are no limits for \"%s\"; known are c2s and s2sin", kind)
+			module:log("warn", "%slimits: there are no limits for \"%s\"; known are c2s and s2sin", place, kind)
 		end
 	end
 end

@@ -64,13 +64,19 @@ end
 --- Where the value that `get` returns was set: file, line. Nothing when unset or set at run time.
 function _M.where(host, key)
 	local section = rawget(options, host)
-	if not section or rawget(section, key) == nil then
+	if not section or key and rawget(section, key) == nil then
 		host = "*"
 	end
-	local origin = origins[host] and origins[host][key]
+	local origin = key and origins[host] and origins[host][key]
 	if origin then
 		return origin.file, origin.line
 	end
+end
+
+--- The same as the beginning of a complaint: "prosody.cfg.lua:12: "; "" when it was not set there. key may be nil.
+function _M.place(host, key)
+	local file, line = _M.where(host, key)
+	return file and ("%s:%d: "):format(file, line) or ""
 end
 
 --- The file that was loaded last, nil before.

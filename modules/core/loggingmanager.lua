@@ -199,8 +199,7 @@ function _M.reload_logging()
 	end
 	native.log_reopen()
 	for _, complaint in ipairs(complaints) do
-		local file, line = config.where("*", "log")
-		log("error", "%s%s", file and ("%s:%d: "):format(file, line) or "", complaint)
+		log("error", "%s%s", config.place("*", "log"), complaint)
 	end
 	prosody.events.fire_event("logging-reloaded")
 end

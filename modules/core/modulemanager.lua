@@ -136,6 +136,18 @@ function _M.get_modules_for_host(host)
 	return set.new(names), component
 end
 
+-- A name without quotes that is a number, say, would be left out in silence.
+local function complain_of_names(host)
+	for _, section in ipairs { "*", host } do
+		for _, name in ipairs(config.as_list(config.rawget(section, "modules_enabled")) or {}) do
+			if type(name) ~= "string" then
+				log("error", "%smodules_enabled holds %s; names of modules stand in quotes",
+					config.place(section, "modules_enabled"), tostring(name))
+			end
+		end
+	end
+end
+
 -- Loading
 
 local function with_traceback(err)
@@ -269,6 +281,7 @@ end
 --- Loads what the configuration asks for on a host, the component's module first.
 function _M.load_modules_for_host(host)
 	local names, component = wanted_modules(host)
+	complain_of_names(host)
 	if component then
 		_M.load(host, component)
 	end

@@ -5,9 +5,10 @@
 -- the interpreter, text cannot.
 
 local files = require "prosody.util.files"
+local nearest = require "prosody.util.spelling".nearest
 
 local ipairs, load = ipairs, load
-local table_concat = table.concat
+local table_concat, table_sort = table.concat, table.sort
 
 local _M = {}
 local _ENV = nil
@@ -55,6 +56,28 @@ local function first_readable(patterns, name)
 	end
 end
 
+--- The names of the modules that lie in the directories themselves: a sorted list, without those that LuaRocks keeps.
+function _M.names()
+	local names, seen = {}, {}
+	local function add(name)
+		if name and not seen[name] then
+			seen[name] = true
+			names[#names + 1] = name
+		end
+	end
+	for _, directory in ipairs(directories) do
+		local found, folders = files.list(directory)
+		for _, entry in ipairs(found or {}) do
+			add(entry:match("^mod_(.+)%.lua$"))
+		end
+		for _, entry in ipairs(found and folders or {}) do
+			add(entry:match("^mod_(.+)$"))
+		end
+	end
+	table_sort(names)
+	return names
+end
+
 --- The file of a module: its text and path; or nil and a sentence.
 function _M.find_module(name)
 	if not name:match("^[%w_%-%.]+$") or name:match("^%.") then
@@ -64,8 +87,9 @@ function _M.find_module(name)
 	if text then
 		return text, path
 	end
-	return nil, ("no mod_%s.lua in %s: is the name spelt right, and its directory in plugin_paths?")
-		:format(name, table_concat(directories, ", "))
+	local meant = nearest(name, _M.names())
+	return nil, ("no mod_%s.lua in %s: %s"):format(name, table_concat(directories, ", "), meant
+		and ("did you mean %q?"):format(meant) or "is the name spelt right, and its directory in plugin_paths?")
 end
 
 --- Is there a file for this module?

@@ -73,19 +73,24 @@ local function first_option(...)
 	end
 end
 
+-- The addresses of a service and the option that gave them.
 local function interfaces_of(service)
 	local prefix = prefix_of(service)
-	local own = first_option(prefix .. "interfaces", prefix .. "interface")
-	if own then
-		return own
+	local list, option = first_option(prefix .. "interfaces", prefix .. "interface")
+	local defaults = config.as_list(service.default_interfaces or service.default_interface)
+	if list then
+		return list, option
+	elseif service.private and defaults then
+		return defaults
 	elseif service.private then
-		return config.as_list(service.default_interfaces or service.default_interface)
-			or first_option("local_interfaces", "local_interface") or default_local_interfaces()
+		list, option = first_option("local_interfaces", "local_interface")
+		return list or default_local_interfaces(), option
 	end
-	return first_option("interfaces", "interface")
-		or config.as_list(service.default_interfaces or service.default_interface) or default_interfaces()
+	list, option = first_option("interfaces", "interface")
+	return list or defaults or default_interfaces(), option
 end
 
+-- The ports of a service and the option that gave them.
 local function ports_of(service)
 	local prefix = prefix_of(service)
 	local legacy = legacy_prefixes[service.name]
@@ -104,7 +109,7 @@ function _M.places(service)
 	for _, port in ipairs((ports_of(service))) do
 		table_insert(ports, valid_port(port))
 	end
-	return ports, interfaces_of(service)
+	return ports, (interfaces_of(service))
 end
 
 -- Limits
@@ -118,7 +123,8 @@ local function limit_of(service, name)
 	local value, option = first_option(prefix_of(service) .. name, name)
 	local number = value and tonumber(value[1])
 	if value and not (number and number >= 0 and number % 1 == 0) then
-		log("error", "%s: %s is no limit; write a whole number, 0 for no limit", option, tostring(value[1]))
+		log("error", "%s%s: %s is no limit; write a whole number, 0 for no limit", config.place("*", option), option,
+			tostring(value[1]))
 		number = nil
 	end
 	return (number or default_limits[name]) // 1 | 0
@@ -130,7 +136,8 @@ local function add_networks(networks, option, default)
 		if ip then
 			table_insert(networks, { address = ip.addr, bits = bits or (ip.proto == "IPv4" and 32 or 128) })
 		else
-			log("error", "%s: \"%s\" is neither an address nor a network", option, tostring(text))
+			log("error", "%s%s: \"%s\" is neither an address nor a network", config.place("*", option), option,
+				tostring(text))
 		end
 	end
 end
@@ -160,8 +167,9 @@ end
 -- Listening
 
 local function complain_bind(service, interface, port, option, err)
-	log("error", "%s is not served on %s port %d: %s. If another program has the port, stop it, or change %s",
-		service.name, interface, port, err, option or prefix_of(service) .. "ports")
+	local _, interface_option = interfaces_of(service)
+	log("error", "%s%s is not served on %s port %d: %s. The options are %s and %s", config.place("*", option),
+		service.name, interface, port, err, option or prefix_of(service) .. "ports", interface_option or "interfaces")
 end
 
 local function listen(service, interface, port, option)
@@ -206,11 +214,12 @@ function _M.activate(name)
 	end
 	local opened, where = 0, {}
 	local ports, option = ports_of(service)
-	for _, interface in ipairs(interfaces_of(service)) do
+	for _, interface in ipairs((interfaces_of(service))) do
 		for _, given in ipairs(ports) do
 			local port = valid_port(given)
 			if not port then
-				log("error", "%s: %s is no port; write a number from 1 to 65535", option or name, tostring(given))
+				log("error", "%s%s: %s is no port; write a number from 1 to 65535", config.place("*", option), option or name,
+					tostring(given))
 			elseif listen(service, interface, port, option) then
 				opened = opened + 1
 				where[#where + 1] = ("[%s]:%d"):format(interface, port)
@@ -367,7 +376,7 @@ local function follow_config()
 		local service = _M.get_service(name)
 		local wanted = {}
 		local ports, option = ports_of(service)
-		for _, interface in ipairs(interfaces_of(service)) do
+		for _, interface in ipairs((interfaces_of(service))) do
 			wanted[interface] = {}
 			for _, port in ipairs(ports) do
 				wanted[interface][valid_port(port) or false] = true

@@ -149,12 +149,12 @@ local gc_defaults = { mode = "incremental", threshold = 140, speed = 400, step_s
 local function set_garbage_collection()
 	local gc = require "prosody.util.gc"
 	local settings = config.get("*", "gc") or gc_defaults
-	local ok, err = false, "it should be a table"
+	local ok, err = false, "it should be a table, such as { mode = \"incremental\" }"
 	if type(settings) == "table" then
 		ok, err = gc.configure(settings)
 	end
 	if not ok then
-		log("error", "The option gc is left out: %s", err)
+		log("error", "%sThe option gc is left out: %s", config.place("*", "gc"), err)
 		gc.configure(gc_defaults)
 	end
 	return true
@@ -168,8 +168,8 @@ local function use_loop()
 	local limit = config.get("*", "max_handler_wait") or 300
 	local seconds = tonumber(limit) or type(limit) == "string" and require "prosody.util.human.io".parse_duration(limit)
 	if not seconds or seconds < 1 then
-		log("error", "max_handler_wait should be a period of a second or more, not %s; going on with 5 minutes",
-			tostring(limit))
+		log("error", "%smax_handler_wait should be a period of a second or more, not %s; going on with 5 minutes. Write " ..
+			"max_handler_wait = \"1 minute\"", config.place("*", "max_handler_wait"), tostring(limit))
 		seconds = 300
 	end
 	native.options { wait_limit = seconds }

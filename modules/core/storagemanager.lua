@@ -114,6 +114,7 @@ end
 
 local drivers_by_host = {}; -- host -> name -> driver
 local watched = setmetatable({}, { __mode = "k" }); -- events objects of hosts we listen to
+local failures = {}; -- "host/name" -> why the driver's module could not be loaded, until the next configuration
 
 local function refuse(err)
 	return function () return nil, err; end
@@ -157,6 +158,12 @@ if prosody.events then
 	prosody.events.add_handler("host-deactivated", function (host)
 		if type(host) == "string" then drivers_by_host[host] = nil; end
 	end, -101);
+	prosody.events.add_handler("config-reloaded", function () failures = {}; end, 101);
+end
+
+--- The module of a driver, without "mod_": "storage_sql" of "sqlite".
+function storagemanager.module_of(name)
+	return "storage_" .. (aliases[name] or name);
 end
 
 --- The driver of that name on that host, its module loaded when it is not. nil, error.
@@ -168,8 +175,13 @@ function storagemanager.load_driver(host, name)
 	end
 	local drivers = drivers_by_host[host];
 	if not drivers[name] then
+		local key = host .. "/" .. name;
+		if failures[key] then return nil, failures[key]; end
 		local ok, err = require "prosody.core.modulemanager".load(host, "storage_" .. name);
-		if not ok then return nil, err; end
+		if not ok then
+			failures[key] = err;
+			return nil, err;
+		end
 		if not drivers[name] then return nil, ("mod_storage_%s provides no storage driver"):format(name); end
 	end
 	return drivers[name];

@@ -61,6 +61,43 @@ describe("coupletctl check", function ()
 		finds('no module "auth_nonsense"', 3, 'VirtualHost "capulet.example"\nauthentication = "nonsense"')
 	end)
 
+	it("finds modules and options with a slip in their names, and says what may be meant", function ()
+		for config, what in pairs {
+			['modules_enabled = { "rostr" }'] = 'no module "rostr"; did you mean "roster"?',
+			['authentication = "internal_hased"'] = 'did you mean "auth_internal_hashed"?',
+			['storage = "sqll"'] = 'no module "storage_sqll"; did you mean "storage_sql"?',
+			['storage = { roster = "intrenal" }'] = 'did you mean "storage_internal"?',
+			['c2s_require_encrpytion = true'] = "did you mean c2s_require_encryption?",
+			['alow_registration = true'] = "did you mean allow_registration?",
+		} do
+			finds(what, 2, config .. '\nVirtualHost "capulet.example"')
+			place:remove()
+		end
+		local output, code = check 'storage = { roster = "sqlite"; vcard = "null" }\nVirtualHost "capulet.example"'
+		assert.equal(0, code, output)
+	end)
+
+	it("hints at options that nobody reads, and knows those of an admin's own modules", function ()
+		local config = 'plugin_paths = { "mine" }\nVirtualHost "capulet.example"\n\tverona_gates = 4\n\tthing_ports = { 1 }'
+		place = ctl.place(config)
+		place:file("mine/mod_gates.lua", "module:get_option_number('verona_gates')")
+		local output = place:run("check", "config")
+		assert.is_nil(output:find("verona", 1, true), output)
+		place:remove()
+		output = check((config:gsub('"mine"', '"."')))
+		assert.matches("no module here reads these options: .*prosody.cfg.lua:4: verona_gates", output)
+	end)
+
+	it("finds folders that are not there", function ()
+		finds("plugin_paths: the folder", 2, 'plugin_paths = "nowhere"\nVirtualHost "capulet.example"')
+		place:remove()
+		finds("certificates: the folder", 2, 'certificates = "nowhere"\nVirtualHost "capulet.example"')
+	end)
+
+	it("finds a certificate that is no table", function ()
+		finds("ssl should be a table", 3, 'VirtualHost "capulet.example"\n\tssl = "x.crt"')
+	end)
+
 	it("finds names without quotes", function ()
 		finds("missing quotes", 2, 'modules_enabled = { roster }\nVirtualHost "capulet.example"')
 	end)

@@ -158,11 +158,30 @@ describe("The configuration", function ()
 			assert(config.load(path))
 			assert.same({ path, 1 }, { config.where("h.example", "a") })
 			assert.same({ path, 4 }, { config.where("h.example", "b") })
+			assert.equal(path .. ":4: ", config.place("h.example", "b"))
+			assert.equal("", config.place("*", "b"))
 			assert.same({}, { config.where("*", "b") })
 			config.set("h.example", "b", 3)
 			assert.same({}, { config.where("h.example", "b") })
 			assert.equal(3, config.get("h.example", "b"))
 		end)
+	end)
+
+	it("may begin with the mark of an editor", function ()
+		loaded '\u{feff}a = "\u{feff}"'
+		assert.equal("\u{feff}", config.get("*", "a"))
+	end)
+
+	it("is text, not a compiled program", function ()
+		local err = refusal(string.dump(function () end))
+		assert.matches("binary chunk", err)
+	end)
+
+	it("gives an option that may be one value or several as a list", function ()
+		loaded 'one = 5 several = { 5, 6 }'
+		assert.same({ 5 }, config.as_list(config.get("*", "one")))
+		assert.same({ 5, 6 }, config.as_list(config.get("*", "several")))
+		assert.is_nil(config.as_list(config.get("*", "none")))
 	end)
 
 	describe("options read back", function ()
@@ -210,6 +229,20 @@ describe("The configuration", function ()
 			assert.equal(1, #warnings)
 			assert.matches("prosody.cfg.lua:2: Duplicate option 'a'.*prosody.cfg.lua:1", warnings[1])
 			assert.equal(2, config.get("*", "a"))
+		end)
+
+		it("name a host that stands twice, and keep the options of both", function ()
+			local warnings = loaded 'VirtualHost "h.example"\na = 1\nVirtualHost "H.example"\nb = 2\n'
+			assert.equal(1, #warnings)
+			assert.matches('prosody.cfg.lua:3: VirtualHost "h.example" stands here for the second time.*cfg.lua:1', warnings[1])
+			assert.same({ 1, 2 }, { config.rawget("h.example", "a"), config.rawget("h.example", "b") })
+		end)
+
+		it("say how true and false are written", function ()
+			for word, meant in pairs { yes = "true", On = "true", True = "true", no = "false", OFF = "false" } do
+				assert.matches("means nothing here; write " .. meant, loaded("a = " .. word)[1])
+				assert.is_nil(config.get("*", "a"))
+			end
 		end)
 
 		it("say that a bare word may lack its quotes", function ()
@@ -285,6 +318,23 @@ describe("The configuration", function ()
 			{ 'x = example.com', 1, "lacks its quotes" },
 			{ 'x = 10.0.0.1', 1, "belongs in quotes" },
 			{ 'x = y .. "z"', 1, "lacks its quotes" },
+			{ 'a = { 5222 5223 }', 1, "did you forget a comma after 5222%?" },
+			{ 'a = { 1, 2, 1 1 }', 1, "did you forget a comma after 1%?" },
+			{ 'a = { \u{201c}x\u{201d} }', 1, 'straight quotes: "text"' },
+			{ 'a = { \u{2018}x\u{2019} }', 1, "straight quotes: 'text'" },
+			{ '# a comment\na = 1', 1, "a comment begins with %-%-" },
+			{ '// a comment\na = 1', 1, "a comment begins with %-%-" },
+			{ 'a = 1\n// a comment\nb = 2', 3, "a comment begins with %-%-" },
+			{ 'allow_registration: true', 1, "write = instead of : after allow_registration" },
+			{ 'admins: { "me@h.example" }', 1, "write = instead of : after admins" },
+			{ 'c2s-ports = { 1 }', 1, "write c2s_ports" },
+			{ 'a = { "x" } }', 1, "there is a } too many" },
+			{ 'a = {\n"x",\n"y"\n\nVirtualHost "h.example"', 5, "opened on line 1 is not closed before line 5: add a }" },
+			{ 'VirtualHost h.example', 1, 'a name stands in quotes: VirtualHost "h.example"' },
+			{ 'Virtualhost "h.example"', 1, "did you mean VirtualHost%?" },
+			{ 'VirtualHsot "h.example"', 1, "did you mean VirtualHost%?" },
+			{ 'if x then a = 1', 1, "add an end" },
+			{ 'a = 1 end', 1, "an end too many" },
 		}
 		for _, mistake in ipairs(mistakes) do
 			it(("are named with their line: %s"):format(mistake[1]:gsub("%s+", " ")), function ()

@@ -111,7 +111,7 @@ describe("Ports", function ()
 		assert.same({ ":: 1000" }, open())
 		assert.is_string(world.log_has("error",
 			"thing is not served on * port 1000: cannot listen on * 1000: Address already in use. " ..
-			"If another program has the port, stop it, or change thing_ports"))
+			"The options are thing_ports and interfaces"))
 	end)
 
 	it("are not shared by two services", function ()

@@ -29,6 +29,11 @@ local function begin_host(loader, kind, name)
 		loader:fail("%s \"%s\" was already defined as a %s; a service needs a name of its own, for example \"service.%s\"",
 			kind, host, other, host)
 	end
+	if other then
+		local first = loader.origins[host].defined
+		loader:warn("%s \"%s\" stands here for the second time (first at %s:%d); the options of both hold", kind, host,
+			first.file, first.line)
+	end
 	loader.kinds[host] = kind
 	loader:keep(host, "defined", true)
 	loader.section = host

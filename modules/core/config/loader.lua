@@ -14,12 +14,20 @@ local real_globals = _G
 local error, getmetatable, load, next, pairs, pcall = error, getmetatable, load, next, pairs, pcall
 local rawequal, rawget, setmetatable, tonumber, tostring = rawequal, rawget, setmetatable, tonumber, tostring
 local type, xpcall = type, xpcall
-local debug_getinfo, os_getenv = debug.getinfo, os.getenv
+local debug_getinfo, os_getenv, table_sort = debug.getinfo, os.getenv, table.sort
 
 local _M = {}
 local _ENV = nil
 
 local MAX_INCLUDE_DEPTH = 32
+
+local command_names = {}
+for name in pairs(commands) do
+	command_names[#command_names + 1] = name
+end
+table_sort(command_names)
+
+local BYTE_ORDER_MARK = "\u{feff}" -- some editors begin a file with it
 
 -- What one load gathers.
 
@@ -133,6 +141,9 @@ local function names_grown(text)
 	return names
 end
 
+-- How other languages write what is true or false in ours.
+local booleans = { yes = true, on = true, ["true"] = true, no = false, off = false, ["false"] = false }
+
 function loader_mt:read_name(name, grown)
 	if commands[name] then
 		return self.commands[name]
@@ -152,8 +163,13 @@ function loader_mt:read_name(name, grown)
 	elseif grown[name] then
 		return values.new_proxy(self, self.section, name, {})
 	end
-	self:warn("'%s' is not set, so it means nothing here; if it was meant as text, you may be missing quotes: \"%s\"",
-		name, name)
+	local boolean = booleans[name:lower()]
+	if boolean ~= nil then
+		self:warn("'%s' means nothing here; write %s", name, tostring(boolean))
+	else
+		self:warn("'%s' is not set, so it means nothing here; if it was meant as text, you may be missing quotes: \"%s\"",
+			name, name)
+	end
 	return nil
 end
 
@@ -186,7 +202,7 @@ function loader_mt:failure_of(err)
 	-- Lua begins its message with the place, of a long path the end ("...rest.cfg.lua:3: text").
 	local place, place_line, message = text:match("^(.-):(%d+): (.*)$")
 	local is_here = place and tonumber(place_line) == line and is_end_of(place:gsub("^%.%.%.", ""), file)
-	return failure.new("parser", file, line, is_here and message or text, self.lines[file])
+	return failure.of_lua(file, line, is_here and message or text, self.lines[file], command_names)
 end
 
 --- The text of a file; or nil and why not.
@@ -210,13 +226,16 @@ function loader_mt:run_file(path)
 		end
 		error(failure.new("file", path, nil, err), 0)
 	end
+	if text:sub(1, #BYTE_ORDER_MARK) == BYTE_ORDER_MARK then
+		text = text:sub(#BYTE_ORDER_MARK + 1)
+	end
 	self.lines[path] = failure.lines_of(text)
 	local chunk, syntax_err = load(text, "@" .. path, "t", self:new_environment(text))
 	if not chunk then
 		-- Lua shortens long paths in its messages ("...rest.cfg.lua:3: text").
 		local line, message = syntax_err:match(":(%d+): (.*)$")
-		line = tonumber(line)
-		error(failure.new("parser", path, line, message or syntax_err, self.lines[path]), 0)
+		error(line and failure.of_lua(path, tonumber(line), message, self.lines[path], command_names)
+			or failure.new("parser", path, nil, syntax_err), 0)
 	end
 	local section = self.section
 	self.section, self.depth = "*", self.depth + 1

@@ -15,12 +15,6 @@ local table_concat, table_pack, type = table.concat, table.pack, type
 local api = {}
 local _ENV = nil
 
--- Names the place of an option for a complaint: "prosody.cfg.lua:12: ".
-local function place_of(self, name)
-	local file, line = config.where(self.host, name)
-	return file and ("%s:%d: "):format(file, line) or ""
-end
-
 local function shown(value)
 	if type(value) == "string" then
 		return ("%q"):format(value)
@@ -32,8 +26,9 @@ end
 
 -- One sentence: where, what it should be, what it is, what happens now and how to mend it.
 local function complain(self, name, value, expected, default, mend)
-	self:log("error", "%sthe option %s should be %s, but it is %s; going on with %s. Write %s", place_of(self, name),
-		name, expected, shown(value), default == nil and "no value" or shown(default), mend:format(name))
+	self:log("error", "%sthe option %s should be %s, but it is %s; going on with %s. Write %s",
+		config.place(self.host, name), name, expected, shown(value),
+		default == nil and "no value" or shown(default), mend:format(name))
 end
 
 --- The option as it was written, of the host or else global; default when unset.
@@ -50,8 +45,8 @@ function api:get_option_scalar(name, default)
 	local value = self:get_option(name)
 	if type(value) == "table" then
 		if #value ~= 1 then
-			self:log("error", "%sthe option %s takes one value, not %s; only the first one is used", place_of(self, name),
-				name, shown(value))
+			self:log("error", "%sthe option %s takes one value, not %s; only the first one is used",
+				config.place(self.host, name), name, shown(value))
 		end
 		value = value[1]
 	end
@@ -80,9 +75,9 @@ local function within(self, name, value, min, max)
 	if not bound then
 		return value
 	end
-	self:log("error", "%sthe option %s is %s, which is %s than the %s of %s; going on with %s", place_of(self, name), name,
-		tostring(value), bound == min and "less" or "more", bound == min and "least" or "most", tostring(bound),
-		tostring(bound))
+	self:log("error", "%sthe option %s is %s, which is %s than the %s of %s; going on with %s",
+		config.place(self.host, name), name, tostring(value), bound == min and "less" or "more",
+		bound == min and "least" or "most", tostring(bound), tostring(bound))
 	return bound
 end
 

@@ -53,7 +53,9 @@ function _M.drop_privileges(options)
 	} do
 		local ok, err = step[1](step[2])
 		if not ok then
-			return nil, ("Cannot run as the %s %s: %s"):format(step[3], tostring(step[2]), tostring(err))
+			return nil, ("%sCannot run as the %s %s: %s. Make an account for the server (adduser --system --group NAME), or " ..
+				"change prosody_user and prosody_group"):format(config.place("*", "prosody_user"), step[3],
+				tostring(step[2]), tostring(err))
 		end
 	end
 	log("info", "Running as the user %s", tostring(user))
@@ -79,7 +81,8 @@ end
 function _M.set_umask()
 	local umask = config.get("*", "umask") or "027"
 	if type(umask) ~= "string" or not umask:match("^[0-7][0-7][0-7]$") then
-		log("error", "umask should be three octal digits in quotes, not %s; going on with \"027\"", tostring(umask))
+		log("error", "%sumask should be three octal digits in quotes, not %s; going on with \"027\"",
+			config.place("*", "umask"), tostring(umask))
 		umask = "027"
 	end
 	pposix.umask(umask)
@@ -98,7 +101,8 @@ function _M.make_data_directory()
 	local ok
 	ok, err = pposix.mkdir(directory)
 	if not ok then
-		return nil, ("The data directory %s cannot be made: %s. Make it, or set data_path"):format(directory, tostring(err))
+		return nil, ("%sThe data directory %s cannot be made: %s. Make it, or set data_path"):format(
+			config.place("*", "data_path"), directory, tostring(err))
 	end
 	return true
 end
@@ -135,7 +139,8 @@ function _M.write_pidfile()
 	local path = pidfile_path()
 	local file, err = io_open(path, "w")
 	if not file then
-		log("error", "The pidfile cannot be written: %s. Set pidfile to a path our user may write", err)
+		log("error", "%sThe pidfile cannot be written: %s. Set pidfile to a path our user may write",
+			config.place("*", "pidfile"), err)
 		return true
 	end
 	file:write(("%d\n"):format(pposix.getpid()))

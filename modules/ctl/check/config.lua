@@ -2,13 +2,11 @@
 
 local files = require "prosody.util.files"
 local jid = require "prosody.util.jid"
+local nearest = require "prosody.util.spelling".nearest
+local options = require "ctl.check.options"
 local paths = require "prosody.util.paths"
-
-local function place(config, section, option)
-	local file, line = config.where(section, option)
-	if not file then return "" end
-	return ("%s:%s: "):format(file, line or "?")
-end
+local pluginloader = require "prosody.core.pluginloader"
+local storagemanager = require "prosody.core.storagemanager"
 
 -- Options of the server as a whole: in a host's section nobody reads them.
 local global_options = {}
@@ -37,19 +35,23 @@ local function sorted_keys(map)
 	return names
 end
 
+local function advice_for(name, names)
+	local meant = nearest(name, names)
+	return meant and ("did you mean %q?"):format(meant) or "is it spelt right, and its directory in plugin_paths?"
+end
+
 local function check_modules(report, config, section)
-	local pluginloader = require "prosody.core.pluginloader"
 	local enabled, disabled = config.rawget(section, "modules_enabled"), {}
 	for _, name in ipairs(config.as_list(config.get(section, "modules_disabled")) or {}) do disabled[name] = true end
-	local where = place(config, section, "modules_enabled")
+	local where = config.place(section, "modules_enabled")
 	local seen = {}
 	for _, name in ipairs(config.as_list(enabled) or {}) do
 		if type(name) ~= "string" then
-			report:problem("%smodules_enabled holds %s; names of modules belong into quotes", where, tostring(name))
+			report:problem("%smodules_enabled holds %s; names of modules stand in quotes", where, tostring(name))
 		elseif seen[name] then
 			report:hint("%smodules_enabled names %q twice", where, name)
 		elseif not pluginloader.exists(name) then
-			report:problem("%sthere is no module %q; is it spelt right, and its directory in plugin_paths?", where, name)
+			report:problem("%sthere is no module %q; %s", where, name, advice_for(name, pluginloader.names()))
 		elseif disabled[name] and config.rawget(section, "modules_disabled") then
 			report:hint("%s%q is in modules_enabled and in modules_disabled; it stays disabled", where, name)
 		end
@@ -60,7 +62,7 @@ end
 local function check_admins(report, config, section)
 	local admins = config.rawget(section, "admins")
 	if admins == nil then return end
-	local where = place(config, section, "admins")
+	local where = config.place(section, "admins")
 	for _, admin in ipairs(config.as_list(admins)) do
 		local node, host = jid.split(type(admin) == "string" and admin or "")
 		if not node then
@@ -76,11 +78,35 @@ end
 
 local function check_ssl(report, config, section, config_directory)
 	local ssl = config.rawget(section, "ssl")
+	if ssl ~= nil and type(ssl) ~= "table" then
+		report:problem("%sssl should be a table; write ssl = { certificate = \"x.crt\", key = \"x.key\" }",
+			config.place(section, "ssl"))
+	end
 	for _, name in ipairs { "certificate", "key" } do
 		local path = type(ssl) == "table" and type(ssl[name]) == "string"
 			and paths.resolve_relative_path(config_directory, ssl[name])
 		if path and not files.size(path) then
-			report:problem("%sssl: the file %s cannot be found", place(config, section, "ssl"), path)
+			report:problem("%sssl: the file %s cannot be found", config.place(section, "ssl"), path)
+		end
+	end
+end
+
+-- Is there a module of a kind ("storage_sql", "auth_anonymous")?
+local function check_kind(report, where, option, name)
+	if pluginloader.exists(name) then return end
+	local kind, of_kind = name:match "^%a+_", {}
+	for _, other in ipairs(pluginloader.names()) do
+		if other:sub(1, #kind) == kind then table.insert(of_kind, other) end
+	end
+	report:problem("%s%s: there is no module %q; %s", where, option, name, advice_for(name, of_kind))
+end
+
+-- storage = "sqlite", or { store = "sqlite" }.
+local function check_storage(report, config, section)
+	for _, option in ipairs { "storage", "default_storage" } do
+		local value = config.rawget(section, option)
+		for _, driver in pairs(type(value) == "table" and value or { value }) do
+			check_kind(report, config.place(section, option), option, storagemanager.module_of(tostring(driver)))
 		end
 	end
 end
@@ -91,19 +117,33 @@ local function check_host(report, config, host)
 	for _, option in ipairs(sorted_keys(section)) do
 		if is_global_option(option) then
 			report:problem("%s%s is an option of the whole server, but stands after %s %q; move it above the first host",
-				place(config, host, option), option, component and "Component" or "VirtualHost", host)
+				config.place(host, option), option, component and "Component" or "VirtualHost", host)
 		end
 	end
 	check_modules(report, config, host)
 	check_admins(report, config, host)
-	local pluginloader = require "prosody.core.pluginloader"
 	if component and not pluginloader.exists(component) then
-		report:problem("%sComponent %q: there is no module %q", place(config, host, "component_module"), host, component)
+		report:problem("%sComponent %q: there is no module %q; %s", config.place(host, "component_module"), host, component,
+			advice_for(component, pluginloader.names()))
 	end
 	local authentication = config.get(host, "authentication")
-	if not component and authentication and not pluginloader.exists("auth_" .. tostring(authentication)) then
-		report:problem("%sauthentication: there is no module \"auth_%s\"", place(config, host, "authentication"),
-			tostring(authentication))
+	if not component and authentication then
+		check_kind(report, config.place(host, "authentication"), "authentication", "auth_" .. tostring(authentication))
+	end
+	check_storage(report, config, host)
+end
+
+-- A folder that is not there holds nothing, and nobody says so while the server runs.
+local function check_folders(report, config, config_directory)
+	for _, option in ipairs { "plugin_paths", "certificates" } do
+		for _, path in ipairs(config.as_list(config.get("*", option)) or {}) do
+			if type(path) ~= "string" then
+				report:problem("%s%s: %s is no path; a path stands in quotes", config.place("*", option), option, tostring(path))
+			elseif not files.list(paths.resolve_relative_path(config_directory, path)) then
+				report:problem("%s%s: the folder %s cannot be read", config.place("*", option), option,
+					paths.resolve_relative_path(config_directory, path))
+			end
+		end
 	end
 end
 
@@ -123,7 +163,7 @@ local function check_unsafe(report, config)
 		local option, value, what = entry[1], entry[2], entry[3]
 		for _, section in ipairs { "*", table.unpack(config.hosts()) } do
 			if config.rawget(section, option) == value then
-				report:hint("%s%s = %s: %s", place(config, section, option), option, tostring(value), what)
+				report:hint("%s%s = %s: %s", config.place(section, option), option, tostring(value), what)
 			end
 		end
 	end
@@ -139,7 +179,7 @@ local function check_names(report, config)
 		resolver, err = unbound.new(wanted)
 		if resolver then resolver:close() end
 	end
-	if err then report:problem("%s%s", place(config, "*", "unbound"), err) end
+	if err then report:problem("%s%s", config.place("*", "unbound"), err) end
 end
 
 return function (ctl, report)
@@ -166,6 +206,9 @@ return function (ctl, report)
 	if not has_admin then
 		report:hint("%s: admins is not set, so nobody may use the commands for admins", ctl.config_path)
 	end
+	check_folders(report, config, ctl.prosody.paths.config)
+	check_storage(report, config, "*")
+	options.check(report, config)
 	check_names(report, config)
 	check_unsafe(report, config)
 end
