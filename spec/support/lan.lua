@@ -109,7 +109,7 @@ function lan:stop()
 		end
 		loop.forget(one.holder)
 		one.holder:kill(9)
-		one.holder:wait(5)
+		one.holder:wait(loop.deadline_seconds)
 		pcall(run, "ip link delete to-%s", one.name)
 	end
 end

@@ -4,7 +4,7 @@
 local process = require "process"
 local socket = require "socket"
 
-local loop = { deadline_seconds = tonumber(os.getenv "COUPLET_DEADLINE") or 15 }
+local loop = { deadline_seconds = tonumber(os.getenv "COUPLET_DEADLINE") or 60 }
 
 local watched = {} -- by object: { on_readable, on_writable, wants_write }
 

@@ -57,14 +57,14 @@ function program:ends(seconds)
 	loop.await(function() return self.ended end, function()
 		return ("%s to end; it said:\n%s"):format(self.name, self:said())
 	end, seconds or 120, 2)
-	local _, code = self.process:wait(10)
+	local _, code = self.process:wait(loop.deadline_seconds)
 	return self:said(), code
 end
 
 --- Ends it.
 function program:stop()
 	self.process:kill(15)
-	self:ends(10)
+	self:ends()
 end
 
 --- Runs a program to its end. Gives what it printed and its exit code.
@@ -174,7 +174,7 @@ function terminal:screen() return (tmux(self, "capture-pane", "-p", "-J")) end
 
 --- Waits until the screen shows the plain text.
 function terminal:shows(text)
-	local deadline = loop.now() + 30
+	local deadline = loop.now() + loop.deadline_seconds
 	while true do
 		local screen = self:screen()
 		if screen:find(text, 1, true) then return end

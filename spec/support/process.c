@@ -8,6 +8,7 @@
  *   p:kill(signal)   p:pid()
  *   p:wait(seconds)  "exit", code | "signal", number | nil when it still runs
  *   process.unshare_network()   this interpreter, and what it starts, get a network of their own: true | nil, why not
+ *   process.reserves(name)      true when no other interpreter in this network has the name; it is ours until we end
  *
  * Always true: a program never outlives the object or the interpreter (it is killed), and is always reaped. */
 #define _GNU_SOURCE
@@ -19,11 +20,14 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -270,6 +274,31 @@ static int l_unshare_network(lua_State *L)
 	return 2;
 }
 
+/* The abstract address of a socket that stays open: the kernel gives it to one, and back when that one ends. */
+static int l_reserves(lua_State *L)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	size_t len;
+	const char *name = luaL_checklstring(L, 1, &len);
+
+	luaL_argcheck(L, len < sizeof address.sun_path, 1, "too long a name");
+	memcpy(address.sun_path + 1, name, len);
+	const int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return luaL_error(L, "socket: %s", strerror(errno));
+	const socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + len);
+	if (bind(fd, (struct sockaddr *)&address, size) != 0) {
+		const int why = errno;
+		close(fd);
+		if (why != EADDRINUSE)
+			return luaL_error(L, "bind: %s", strerror(why));
+		lua_pushboolean(L, 0);
+		return 1;
+	}
+	lua_pushboolean(L, 1);
+	return 1;
+}
+
 int luaopen_process(lua_State *L);
 int luaopen_process(lua_State *L)
 {
@@ -278,7 +307,11 @@ int luaopen_process(lua_State *L)
 		{ "dirty", l_dirty }, { "pid", l_pid }, { "kill", l_kill }, { "wait", l_wait }, { NULL, NULL },
 	};
 	static const luaL_Reg functions[] = {
-		{ "spawn", l_spawn }, { "monotonic", l_monotonic }, { "unshare_network", l_unshare_network }, { NULL, NULL },
+		{ "spawn", l_spawn },
+		{ "monotonic", l_monotonic },
+		{ "unshare_network", l_unshare_network },
+		{ "reserves", l_reserves },
+		{ NULL, NULL },
 	};
 
 	luaL_newmetatable(L, TYPE);

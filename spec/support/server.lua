@@ -12,8 +12,10 @@ local certs = require "spec.support.certs"
 local client = require "spec.support.client"
 local lfs = require "lfs"
 local loop = require "spec.support.loop"
+local ports = require "spec.support.ports"
 local process = require "process"
 local socket = require "socket"
+local unix = require "socket.unix"
 
 local server = {}
 server.__index = server
@@ -22,22 +24,8 @@ local build = os.getenv "COUPLET_BUILD" or "build/test"
 -- The program itself is the normal one, except where the build is about the program.
 local program_folder = (build:find "asan" or build:find "cover") and build or "build"
 
-local own_pid = io.open("/proc/self/stat"):read("n")
-local next_port = 10000 + own_pid * 16 % 20000 -- below the ports the kernel gives to outgoing connections
-
---- A port nobody listens on.
-function server.free_port()
-	for _ = 1, 2000 do
-		next_port = next_port + 1
-		if next_port > 31000 then next_port = 10000 end
-		local probe = socket.bind("127.0.0.1", next_port)
-		if probe then
-			probe:close()
-			return next_port
-		end
-	end
-	error "no free port"
-end
+--- A port nobody listens on, nor will.
+server.free_port = ports.free
 
 local function write_file(path, text)
 	local file <close> = assert(io.open(path, "w"))
@@ -95,6 +83,27 @@ function server.start(options)
 	return self
 end
 
+-- What the process says of itself by sd_notify(3), in .notices.
+local function watch_notices(self)
+	self.notices = {}
+	local listening = assert(unix.dgram())
+	assert(listening:bind(self.folder .. "/notify"))
+	listening:settimeout(0)
+	local function read()
+		local notice = listening:receive()
+		while notice do
+			table.insert(self.notices, notice)
+			notice = listening:receive()
+		end
+	end
+	loop.watch(listening, read)
+	self.stop_notices = function()
+		read()
+		loop.forget(listening)
+		listening:close()
+	end
+end
+
 --- The same before it is configured: with a folder, ports and a name.
 function server.unstarted(options)
 	local self = setmetatable({ options = options or {}, output = {}, clients = {}, expected_errors = {} }, server)
@@ -107,6 +116,7 @@ function server.unstarted(options)
 		assert(os.execute(("cp -R %s/. %s/data && chmod -R u+w %s/data"):format(options.data, self.folder, self.folder)))
 	end
 	self.port, self.direct_port = server.free_port(), server.free_port()
+	if self.program == "couplet" then watch_notices(self) end
 	if options.plugins then
 		assert(lfs.mkdir(self.folder .. "/plugins"))
 		for name, text in pairs(options.plugins) do self:plugin(name, text) end
@@ -143,9 +153,11 @@ end
 --- Starts the process (again) and waits until it serves.
 function server:run()
 	local argv = self:arguments()
-	local env = { ASAN_OPTIONS = "exitcode=99:abort_on_error=0:detect_leaks=1" }
+	local env = {
+		ASAN_OPTIONS = "exitcode=99:abort_on_error=0:detect_leaks=1", NOTIFY_SOCKET = self.folder .. "/notify",
+	}
 	for name, value in pairs(self.options.env or {}) do env[name] = value end
-	self.told_to_end, self.output_ended = false, false
+	self.told_to_end, self.output_ended, self.notices = false, false, {}
 	self.process = process.spawn(argv, { cwd = lfs.currentdir(), env = env, max_fds = self.options.max_fds })
 	loop.watch(self.process, function() self:read() end)
 	if self.options.wait ~= false then self:await_ready() end
@@ -192,19 +204,32 @@ function server:tail()
 	return table.concat(lines, "\n", math.max(1, #lines - 40))
 end
 
+local function has_said_ready(self)
+	for _, notice in ipairs(self.notices) do
+		if notice == "READY=1" then return true end
+	end
+	return false
+end
+
+-- Who does not tell when it is ready serves when its ports are open.
+local function has_open_ports(self)
+	for _, port in ipairs { self.port, self.direct_port } do
+		local probe = socket.connect(self.options.address or "127.0.0.1", port)
+		if not probe then return false end
+		probe:close()
+	end
+	return true
+end
+
+--- Waits until it serves: everything in its configuration is loaded, and its ports are open.
 function server:await_ready()
+	local is_couplet = self.program == "couplet"
 	local deadline = loop.now() + loop.deadline_seconds
-	while true do
-		local ready = true
-		for _, port in ipairs { self.port, self.direct_port } do
-			local probe = socket.connect(self.options.address or "127.0.0.1", port)
-			if probe then probe:close() else ready = false end
-		end
-		if ready then return end
-		if self.process:wait(0) or loop.now() > deadline then
+	while not (is_couplet and has_said_ready or has_open_ports)(self) do
+		if self.output_ended or loop.now() > deadline then
 			error("the server does not serve:\n" .. self:tail(), 3)
 		end
-		loop.turn(0.05) -- what it says next, or the next look at its port
+		loop.turn(is_couplet and 1 or 0.05) -- what it says next, or the next look at its port
 	end
 end
 
@@ -220,8 +245,8 @@ function server:ctl(...)
 		local bytes = p:read()
 		if bytes then table.insert(said, bytes) elseif bytes == false then ended = true; loop.forget(p) end
 	end)
-	loop.await(function() return ended end, "coupletctl " .. table.concat({ ... }, " "), 30, 2)
-	local _, code = p:wait(5)
+	loop.await(function() return ended end, "coupletctl " .. table.concat({ ... }, " "), nil, 2)
+	local _, code = p:wait(loop.deadline_seconds)
 	return table.concat(said), code
 end
 
@@ -366,7 +391,7 @@ local function awaits_exit(self)
 		if not self.output_ended then return false end
 		how, code = self.process:wait(1)
 		return how
-	end, function() return "the server to end:\n" .. self:tail() end, 20, 3)
+	end, function() return "the server to end:\n" .. self:tail() end, nil, 3)
 	return how, code
 end
 
@@ -410,10 +435,14 @@ end
 function server:stop()
 	self:forget_clients()
 	local ok, why = pcall(function()
-		if self.program == "couplet" and not self.told_to_end and self:has "admin_shell" then self:is_alone_with(0) end
+		if self.program == "couplet" and not self.told_to_end then
+			self:await_ready()
+			if self:has "admin_shell" then self:is_alone_with(0) end
+		end
 		self:ends()
 	end)
 	loop.forget(self.process)
+	if self.stop_notices then self.stop_notices() end
 	if not ok then
 		lfs.mkdir(build .. "/logs")
 		local path = ("%s/logs/%s.log"):format(build, self.folder:match "[^.]+$")

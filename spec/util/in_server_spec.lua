@@ -71,10 +71,10 @@ function asked.filter(event)
 	filters.add_filter(session, "stanzas/out", shout)
 	filters.add_filter(session, "stanzas/in", drop)
 	say(event, "loud")
-	module:add_timer(0.1, function ()
+	function asked.unfilter(later)
 		filters.remove_filter(session, "stanzas/out", shout)
-		say(event, "quiet")
-	end)
+		say(later, "quiet")
+	end
 end
 
 -- Who handles a ping of the host, as the shell of a module's author shows it.
@@ -206,6 +206,7 @@ describe("In the server", function ()
 		ask "filter"
 		hears "LOUD"
 		ask "forbidden"
+		ask "unfilter"
 		hears "quiet"
 		ask "promise"
 		hears "kept"

@@ -51,9 +51,9 @@ function world.client_context(config)
 	return assert(T.net.tls(config or {}))
 end
 
---- Runs turns until is_so() is true. Nothing here should take long; after ten seconds it is a failure.
+--- Runs turns until is_so() is true. Nothing here should take long; after a minute it is a failure.
 function world.wait(loop, what, is_so)
-	local limit = T.base.clock_ms() + 10000
+	local limit = T.base.clock_ms() + 60000
 	while not is_so() do
 		assert(T.base.clock_ms() < limit, "waited in vain until " .. what)
 		loop:turn(20)
