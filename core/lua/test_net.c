@@ -184,6 +184,12 @@ static int l_loop_advance(lua_State *L)
 	return 0;
 }
 
+static int l_loop_hold(lua_State *L)
+{
+	loop_hold(l_test_check_loop(L, 1)->loop);
+	return 0;
+}
+
 static int l_loop_free(lua_State *L)
 {
 	struct test_loop *test = luaL_checkudata(L, 1, LOOP);
@@ -314,6 +320,7 @@ static const luaL_Reg loop_methods[] = {
 	{ "stop", l_loop_stop },
 	{ "now", l_loop_now },
 	{ "advance", l_loop_advance },
+	{ "hold", l_loop_hold },
 	{ "defer", l_loop_defer },
 	{ "on_turn_end", l_loop_on_turn_end },
 	{ "on_signal", l_loop_on_signal },

@@ -56,7 +56,8 @@ static void start_turn(struct ev_loop *ev, struct ev_check *check, int events)
 	(void)events;
 	struct loop *loop = list_entry(check, struct loop, turn_start);
 	loop->turn_began_ns = clock_ns();
-	loop->now_ms = loop->turn_began_ns / 1000000 + loop->advanced_ms;
+	if (!loop->is_held)
+		loop->now_ms = loop->turn_began_ns / 1000000 + loop->advanced_ms;
 	loop->handshakes_left = HANDSHAKES_PER_TURN;
 	run_deferred(loop);
 	timers_run(loop);
@@ -218,6 +219,11 @@ void loop_advance(struct loop *loop, int64_t ms)
 {
 	loop->advanced_ms += ms;
 	loop->now_ms += ms;
+}
+
+void loop_hold(struct loop *loop)
+{
+	loop->is_held = true;
 }
 
 void loop_on_turn_end(struct loop *loop, enum turn_step step, loop_fn *fn, void *ctx)

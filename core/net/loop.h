@@ -83,7 +83,9 @@ struct watch *watch_new(struct loop *loop, int fd, int events, watch_fn *fn, voi
 void watch_set(struct watch *watch, int events); /* 0 pauses */
 void watch_free(struct watch **watch);
 
-/* T: turn the clock by hand. Moves loop_now_ms and every running timer forward. */
+/* T: turn the clock by hand. Moves loop_now_ms and every running timer forward. Once held, nothing else moves it, so
+ * that a machine that is slow does not. */
 void loop_advance(struct loop *loop, int64_t ms);
+void loop_hold(struct loop *loop);
 
 #endif

@@ -30,7 +30,7 @@ struct loop {
 	struct ev_timer next_due; /* wakes us for the first timer of the heap */
 	int64_t next_due_ms;
 	int64_t now_ms, advanced_ms;
-	bool is_stopping, is_in_turn;
+	bool is_stopping, is_in_turn, is_held;
 	int64_t turn_began_ns;
 	struct loop_counts counts;
 

@@ -103,6 +103,7 @@ describe("a listener", function()
 		local function accepted_of(config, tries)
 			local count = 0
 			config.accepted = function() count = count + 1 end
+			loop:hold()
 			local listener = assert(loop:listen(config))
 			local peers = {}
 			for i = 1, tries do peers[i] = connect(listener:port()) end
