@@ -20,13 +20,14 @@ build/config.mk: configure
 # ---- what is compiled ----
 
 SOURCES := $(filter-out $(wildcard core/*/fuzz_*.c core/lua/so_*.c core/lua/test*.c) core/store/sqlite.c core/net/dns.c \
-	core/net/fetch.c core/net/address.c,\
+	core/net/fetch.c core/net/address.c core/net/websocket.c core/net/websocket_frame.c,\
 	$(wildcard core/*/*.c))
 TEST_SOURCES := $(filter-out core/main/main.c,$(SOURCES)) $(wildcard core/lua/test*.c)
-FUZZERS := $(patsubst core/%.c,build/fuzz/%,$(wildcard core/*/fuzz_*.c))
+FUZZERS := $(patsubst core/%.c,build/fuzz/%,$(filter-out $(if $(filter yes,$(WSLAY)),,%/fuzz_websocket.c),\
+	$(wildcard core/*/fuzz_*.c)))
 # An optional shared object NAME.so is core/lua/so_NAME.c and what it binds. Lua finds it by package.cpath.
 SHARED_OBJECTS := $(if $(filter yes,$(SQLITE)),sqlite3) $(if $(filter yes,$(UNBOUND)),unbound) \
-	$(if $(filter yes,$(CURL)),curl) $(if $(filter yes,$(DBUS)),dbus)
+	$(if $(filter yes,$(CURL)),curl) $(if $(filter yes,$(DBUS)),dbus) $(if $(filter yes,$(WSLAY)),websocket)
 # It brings its own copy of the base it needs: under the plain interpreter (specs) there is no program to take it from.
 shared_base = $(addprefix core/base/,error.c hash.c mem.c random.c utf8.c)
 sqlite3_SOURCES = core/store/sqlite.c core/lua/so_sqlite.c $(shared_base)
@@ -37,6 +38,8 @@ curl_SOURCES = core/net/fetch.c core/net/address.c core/lua/so_curl.c core/base/
 curl_LIBS = $(CURL_LIBS)
 dbus_SOURCES = core/lua/so_dbus.c $(shared_base)
 dbus_LIBS = $(DBUS_LIBS)
+websocket_SOURCES = core/net/websocket.c core/net/websocket_frame.c core/lua/so_websocket.c core/base/buf.c $(shared_base)
+websocket_LIBS = $(WSLAY_LIBS)
 
 WARNINGS = -Wall -Wextra -Wconversion -Wshadow -Wformat=2 -Wstrict-prototypes -Werror=format-security \
 	-Werror=implicit-function-declaration
@@ -45,7 +48,7 @@ WARNINGS += -Werror
 endif
 
 FLAGS = -std=gnu11 -D_GNU_SOURCE= -Icore $(LIB_CFLAGS) $(SQLITE_CFLAGS) $(UNBOUND_CFLAGS) $(CURL_CFLAGS) $(DBUS_CFLAGS) \
-	$(WARNINGS) -MMD -MP
+	$(WSLAY_CFLAGS) $(WARNINGS) -MMD -MP
 PATHS = -DCOUPLET_VERSION='"$(VERSION)"' -DCOUPLET_PREFIX='"$(PREFIX)"' -DCOUPLET_LIBDIR='"$(PREFIX)/lib/couplet"' \
 	-DCOUPLET_SYSCONFDIR='"$(SYSCONFDIR)/couplet"' -DCOUPLET_DATADIR='"$(LOCALSTATEDIR)/lib/couplet"'
 # Lua's own C modules take the interpreter's symbols from the program, hence -E.
@@ -258,7 +261,11 @@ build/fuzz/core.a: $(FUZZ_OBJECTS)
 
 build/fuzz/%: build/fuzz/obj/%.o build/fuzz/core.a
 	@mkdir -p $(@D)
-	$(call say,LINK,$@) clang -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -o $@ $^ $(LIBEV) $(LIBS) $(LUA_LIBS)
+	$(call say,LINK,$@) clang -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -o $@ $(filter %.o,$^) \
+		build/fuzz/core.a $(LIBEV) $(LIBS) $(LUA_LIBS) $(FUZZ_LIBS)
+
+build/fuzz/net/fuzz_websocket: build/fuzz/obj/net/websocket.o build/fuzz/obj/net/websocket_frame.o
+build/fuzz/net/fuzz_websocket: FUZZ_LIBS = $(WSLAY_LIBS)
 
 .SECONDARY:
 -include $(shell find build -name '*.d' 2>/dev/null)

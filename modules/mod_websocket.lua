@@ -235,7 +235,7 @@ local function start(event)
 	end)
 	conn:set_idle(idle_seconds)
 	server.upgrade(event.response, listener)
-	socket.frames = native.websocket(conn, unauthed_bytes, fragments_max)
+	socket.frames = native.websocket(conn, frames.reader(unauthed_bytes, fragments_max))
 	module:log("debug", "WebSocket from %s", socket.ip)
 	return true
 end

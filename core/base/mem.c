@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 /* Nothing here may allocate, so the message is fixed. */
-static _Noreturn void out_of_memory(void)
+_Noreturn void mem_exhausted(void)
 {
 	static const char text[] = "out of memory: the machine (or its memory limit) has nothing left to give; stopping\n";
 	ssize_t written = write(STDERR_FILENO, text, sizeof(text) - 1);
@@ -20,7 +20,7 @@ void *mem_new(size_t size)
 {
 	void *block = calloc(1, size > 0 ? size : 1);
 	if (block == NULL)
-		out_of_memory();
+		mem_exhausted();
 	return block;
 }
 
@@ -28,7 +28,7 @@ void *mem_resize(void *old, size_t size)
 {
 	void *block = realloc(old, size > 0 ? size : 1);
 	if (block == NULL)
-		out_of_memory();
+		mem_exhausted();
 	return block;
 }
 

@@ -7,6 +7,9 @@
 
 #include "base/slice.h"
 
+/* Ends the program as an allocation that fails does; for when one of somebody else's library has. */
+_Noreturn void mem_exhausted(void);
+
 /* Gives `size` zeroed bytes. */
 void *mem_new(size_t size);
 

@@ -21,7 +21,6 @@ static const luaL_Reg libs[] = {
 	{ "util.x509core", l_open_x509 },
 	{ "util.console", l_open_console },
 	{ "net.http.wire", l_open_http },
-	{ "net.websocket.wire", l_open_websocket },
 	{ NULL, NULL },
 };
 

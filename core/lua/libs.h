@@ -25,6 +25,5 @@ int l_open_net(lua_State *L);       /* util.net */
 int l_open_x509(lua_State *L);      /* util.x509core */
 int l_open_console(lua_State *L);   /* util.console */
 int l_open_http(lua_State *L);      /* net.http.wire */
-int l_open_websocket(lua_State *L); /* net.websocket.wire */
 
 #endif

@@ -12,8 +12,8 @@
 #include "lua/bind.h"
 #include "lua/core.h"
 #include "lua/lua_stanza.h"
+#include "lua/websocket_private.h"
 #include "net/conn.h"
-#include "net/websocket.h"
 #include "xml/stanza.h"
 #include "xmpp/foreign.h"
 #include "xmpp/ns.h"
@@ -30,6 +30,7 @@ static const char *const event_names[] = { "more", "element", "unfit", "binary",
 struct web_socket {
 	struct lua_core *core;
 	void *conn;                      /* the conn's handle: user value 1 */
+	const struct websocket_ops *ops; /* libwslay, in its shared object */
 	struct websocket_reader *reader; /* NULL when closed */
 	struct session_id session;
 	bool has_session;
@@ -40,7 +41,8 @@ struct web_socket {
 	enum web_event event;
 	struct stanza *element;          /* of ELEMENT */
 	const char *condition;           /* of UNFIT */
-	char text[WEBSOCKET_CONTROL_MAX + 128]; /* why UNFIT; what PING, PONG and CLOSE carry */
+	uint16_t code;                   /* of CLOSE and FAILED */
+	char text[WEBSOCKET_CONTROL_MAX + 128]; /* why UNFIT or FAILED; what PING, PONG and CLOSE carry */
 	size_t text_len;
 };
 
@@ -82,15 +84,16 @@ static void take_message(struct web_socket *socket, struct session *session)
 		[WEBSOCKET_BINARY] = BINARY, [WEBSOCKET_PING] = PING,     [WEBSOCKET_PONG] = PONG,
 		[WEBSOCKET_CLOSE] = CLOSE,   [WEBSOCKET_FAILED] = FAILED, [WEBSOCKET_MORE] = NOTHING,
 	};
-	struct slice payload;
-	enum websocket_result result = websocket_next(socket->reader, &payload);
+	struct websocket_message message;
+	enum websocket_result result = socket->ops->next(socket->reader, &message);
 	if (result == WEBSOCKET_TEXT) {
-		take_text(socket, session, payload);
+		take_text(socket, session, message.payload);
 		return;
 	}
 	socket->event = events[result];
-	if (result == WEBSOCKET_PING || result == WEBSOCKET_PONG || result == WEBSOCKET_CLOSE)
-		keep_text(socket, payload);
+	socket->code = message.code;
+	if (result != WEBSOCKET_BINARY)
+		keep_text(socket, message.payload);
 	socket->is_reading = result != WEBSOCKET_MORE;
 }
 
@@ -120,7 +123,7 @@ static enum intake_result take_in(void *ctx, struct slice bytes)
 	struct web_socket *socket = ctx;
 	if (socket->reader == NULL)
 		return INTAKE_NOTHING;
-	if (websocket_push(socket->reader, bytes) != 0)
+	if (socket->ops->push(socket->reader, bytes) != 0)
 		return INTAKE_FULL;
 	if (!socket->is_waiting)
 		read_messages(socket);
@@ -146,10 +149,11 @@ static char *reserve(struct session *session, struct conn *conn, size_t bytes)
 }
 
 /* The message stands behind the room for the longest head; it moves up to its own. */
-static void commit(struct conn *conn, char *space, size_t len)
+static void commit(const struct session *session, struct conn *conn, char *space, size_t len)
 {
+	const struct web_socket *socket = session->carried_by;
 	uint8_t head[WEBSOCKET_HEAD_MAX];
-	size_t head_len = websocket_head(TEXT_FRAME, len, head);
+	size_t head_len = socket->ops->head(TEXT_FRAME, len, head);
 	memcpy(space, head, head_len);
 	memmove(space + head_len, space + WEBSOCKET_HEAD_MAX, len);
 	conn_commit(conn, head_len + len);
@@ -162,7 +166,7 @@ static int send_text(struct session *session, struct slice text)
 	if (space == NULL)
 		return -1;
 	memcpy(space + WEBSOCKET_HEAD_MAX, text.ptr, text.len);
-	commit(conn, space, text.len);
+	commit(session, conn, space, text.len);
 	return 0;
 }
 
@@ -172,7 +176,7 @@ static int send_stanza(struct session *session, const struct stanza *stanza)
 	char *space = conn != NULL ? reserve(session, conn, foreign_write_bound(stanza)) : NULL;
 	if (space == NULL)
 		return -1;
-	commit(conn, space, foreign_write(space + WEBSOCKET_HEAD_MAX, stanza));
+	commit(session, conn, space, foreign_write(space + WEBSOCKET_HEAD_MAX, stanza));
 	server_count(session, stanza, SERVER_OUT);
 	return 0;
 }
@@ -208,21 +212,25 @@ static size_t l_check_bytes(lua_State *L, int index)
 	return (size_t)bytes;
 }
 
-/* native.websocket(conn, message_bytes, fragments) -> socket: the conn speaks WebSocket from now on. Its listener's
- * onincoming(conn) is called when socket:next() has something, onfull(conn) when too much came at once. */
+/* native.websocket(conn, reader) -> socket: the conn speaks WebSocket from now on, and its input is the reader's, one
+ * of couplet.websocket, which is the socket's then. Its listener's onincoming(conn) is called when socket:next() has
+ * something, onfull(conn) when too much came at once. */
 static int l_websocket(lua_State *L)
 {
-	size_t bytes = l_check_bytes(L, 2);
-	lua_Integer fragments = luaL_checkinteger(L, 3);
-	luaL_argcheck(L, fragments >= 1 && fragments <= 1 << 20, 3, "out of range");
+	struct lua_websocket_reader *handle = luaL_checkudata(L, 2, WEBSOCKET_READER_TYPE);
+	luaL_argcheck(L, handle->reader != NULL, 2, "the reader is closed");
 	l_check_conn(L, 1);
 	struct web_socket *socket = lua_newuserdatauv(L, sizeof(*socket), 1);
-	*socket = (struct web_socket){ .core = lua_core_of(L), .conn = lua_touserdata(L, 1), .message_bytes = bytes };
+	*socket = (struct web_socket){
+		.core = lua_core_of(L), .conn = lua_touserdata(L, 1), .ops = handle->ops,
+		.message_bytes = handle->message_bytes,
+	};
 	luaL_setmetatable(L, SOCKET_TYPE);
 	lua_pushvalue(L, 1);
 	lua_setiuservalue(L, -2, 1);
 	l_set_intake(L, 1, lua_gettop(L), take_in);
-	socket->reader = websocket_reader_new(bytes, (unsigned)fragments);
+	socket->reader = handle->reader;
+	handle->reader = NULL;
 	return 1;
 }
 
@@ -233,7 +241,8 @@ static int l_close(lua_State *L)
 	if (session != NULL && session->carried_by == socket)
 		session->carried_by = NULL;
 	socket->has_session = false;
-	websocket_reader_free(&socket->reader);
+	if (socket->reader != NULL)
+		socket->ops->reader_free(&socket->reader);
 	stanza_free(&socket->element);
 	return 0;
 }
@@ -243,7 +252,7 @@ static int l_limit(lua_State *L)
 {
 	struct web_socket *socket = l_check_socket(L);
 	socket->message_bytes = l_check_bytes(L, 2);
-	websocket_limit(socket->reader, socket->message_bytes);
+	socket->ops->limit(socket->reader, socket->message_bytes);
 	return 0;
 }
 
@@ -253,7 +262,7 @@ static int l_push(lua_State *L)
 	struct web_socket *socket = l_check_socket(L);
 	size_t len;
 	const char *bytes = luaL_checklstring(L, 2, &len);
-	lua_pushboolean(L, websocket_push(socket->reader, slice_of(bytes, len)) == 0);
+	lua_pushboolean(L, socket->ops->push(socket->reader, slice_of(bytes, len)) == 0);
 	return 1;
 }
 
@@ -290,12 +299,9 @@ static int l_next(lua_State *L)
 		lua_pushstring(L, socket->condition);
 		break;
 	case CLOSE:
-		lua_pushinteger(L, websocket_code(socket->reader));
-		break;
 	case FAILED:
-		lua_pushinteger(L, websocket_code(socket->reader));
-		lua_pushstring(L, websocket_reason(socket->reader));
-		return 3;
+		lua_pushinteger(L, socket->code);
+		break;
 	case PING:
 	case PONG:
 		break;
@@ -304,7 +310,7 @@ static int l_next(lua_State *L)
 		return 1;
 	}
 	lua_pushlstring(L, socket->text, socket->text_len);
-	return event == UNFIT || event == CLOSE ? 3 : 2;
+	return event == PING || event == PONG ? 2 : 3;
 }
 
 void l_add_websockets(lua_State *L)

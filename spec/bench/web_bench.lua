@@ -1,15 +1,15 @@
 --- The web beside nginx and Debian's Prosody, in one run: CPU per small GET (a file, and an answer of a module), and
--- per message over WebSocket and BOSH beside plain TCP.
+-- per message over WebSocket and BOSH beside plain TCP; memory per idle session over WebSocket.
 --
 -- GETs come from wrk on 16 connections that are kept; messages from spec/bench/load.c, 50 pairs with 4 in flight each.
 -- Prosody runs as shipped, with the same modules.
 --
--- Usage: make bench BENCH=web, or lua5.4 spec/bench/web_bench.lua [get|websocket|bosh ...]
+-- Usage: make bench BENCH=web, or lua5.4 spec/bench/web_bench.lua [get|websocket|bosh|idle ...]
 
 local bench = require "spec.bench.support";
 
 local dir, run, verdict = bench.dir, bench.run, bench.verdict;
-local get_seconds = 4;
+local get_seconds, idle_sessions = 4, 2000;
 
 local config = [[
 data_path = %q
@@ -161,11 +161,22 @@ function benches.bosh()
 	messages("Chat over BOSH", "bosh", "http_port", 20000, 0.1);
 end
 
-bench.prepare(200);
+function benches.idle()
+	print(("Memory per idle session over WebSocket (%d of them, without TLS; anonymous memory)"):format(idle_sessions));
+	local kib = bench.median(3, function ()
+		return with_server("couplet", function (server)
+			return bench.figures(server.http_port, server.pid, ("websocket idle %d"):format(idle_sessions))
+				.anon_kib_per_session;
+		end);
+	end);
+	verdict("couplet, KiB", kib, 12, " KiB");
+end
+
+bench.prepare(idle_sessions);
 run("mkdir -p %s/plugins %s/www && chmod 755 %s", dir, dir, dir);
 bench.write(dir.."/plugins/mod_greeting.lua", greeting);
 bench.write(dir.."/www/small.txt", "hello world\n");
-for _, name in ipairs(#arg > 0 and arg or { "get", "websocket", "bosh" }) do
+for _, name in ipairs(#arg > 0 and arg or { "get", "websocket", "bosh", "idle" }) do
 	assert(benches[name], "no benchmark called "..name)();
 end
 bench.finish();

@@ -116,7 +116,7 @@ describe("A WebSocket's frames", function()
 		["that continue nothing"] = { frame(CONTINUATION, "x"), 1002 },
 		["that begin a message inside of another"] = { frame(TEXT, "<a", { fin = false }) .. frame(TEXT, "<b/>"), 1002 },
 		["of 2^63 bytes"] = { string.char(0x81, 0xff, 0x80, 0, 0, 0, 0, 0, 0, 0), 1002 },
-		["of 2^62 bytes"] = { string.char(0x81, 0xff, 0x40, 0, 0, 0, 0, 0, 0, 0), 1009 },
+		["of 2^62 bytes"] = { string.char(0x81, 0xff, 0x40, 0, 0, 0, 0, 0, 0, 0) .. "mask<", 1009 },
 		["of bytes"] = { frame(BINARY, "<presence/>"), 1003 },
 		["of text that is not UTF-8"] = { frame(TEXT, "<a>\xed\xa0\x80</a>"), 1007 },
 		["of text whose fragments are not UTF-8"] = { frame(TEXT, "<a>\xce", { fin = false })

@@ -1,7 +1,11 @@
--- WebSocket frames (core/net/websocket.c), through net.websocket.wire. The cases follow the order of the Autobahn test
--- suite: framing, pings, reserved bits, opcodes, fragmentation, UTF-8, close handling, limits.
+-- WebSocket messages (core/net/websocket.c), through net.websocket.frames. The cases follow the order of the Autobahn
+-- test suite: framing, pings, reserved bits, opcodes, fragmentation, UTF-8, close handling, limits.
 
-local wire = require "net.websocket.wire"
+if not pcall(require, "couplet.websocket") then
+	describe("WebSocket frames", function() pending "this build has no libwslay" end)
+	return
+end
+local wire = require "prosody.net.websocket.frames"
 
 local TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
 
@@ -45,7 +49,7 @@ describe("Frames", function()
 			local payload = ("x"):rep(size)
 			assert.equal("text " .. shorten(payload), said(frame(TEXT, payload)))
 			assert.equal("binary " .. shorten(payload), said(frame(BINARY, payload)))
-			local written = wire.frame(TEXT, payload)
+			local written = wire.text(payload)
 			assert.equal(frame(TEXT, payload, { mask = false }), written)
 		end)
 	end
@@ -71,7 +75,7 @@ describe("Frames", function()
 		{ "with a length that is too wide", frame(TEXT, "x", { length = 2 }), 1002 },
 		{ "with a length that is far too wide", frame(TEXT, ("x"):rep(200), { length = 8 }), 1002 },
 		{ "of 2^63 bytes", frame(TEXT, "", { length = 8, claims = math.mininteger }), 1002 },
-		{ "of 2^62 bytes", frame(TEXT, "", { length = 8, claims = 1 << 62 }), 1009 },
+		{ "of 2^62 bytes", frame(TEXT, "x", { length = 8, claims = 1 << 62 }), 1009 },
 		{ "that close with one byte", frame(CLOSE, "\3"), 1002 },
 		{ "that close with a reason that is no UTF-8", frame(CLOSE, "\3\232\xff"), 1007 },
 	} do
@@ -131,5 +135,23 @@ describe("A message", function()
 		reader:limit(20)
 		reader:push(frame(TEXT, ("x"):rep(20)))
 		assert.equal("text", (reader:next()))
+	end)
+
+	it("costs memory while it comes, and none between messages", function()
+		local T, n, readers = require "couplet_core".base, 500, {}
+		for i = 1, n do readers[i] = wire.reader(1 << 20, 8) end
+		local before = T.mem_in_use()
+		local function bytes_each(bytes)
+			for _, reader in ipairs(readers) do
+				reader:push(bytes)
+				repeat until reader:next() == "more"
+			end
+			collectgarbage()
+			return (T.mem_in_use() - before) // n
+		end
+		local whole = frame(TEXT, ("x"):rep(20000)) .. frame(PING, "p")
+		assert.truthy(bytes_each(whole) < 100)
+		assert.truthy(bytes_each(whole:sub(1, 3)) < 6000) -- a head that says much has brought three bytes
+		assert.truthy(bytes_each(whole:sub(4)) < 100)
 	end)
 end)
