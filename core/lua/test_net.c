@@ -365,6 +365,7 @@ void l_test_net(lua_State *L)
 	l_test_conns(L);
 	l_test_tls(L);
 	l_test_work(L);
+	l_test_http(L);
 	lua_setfield(L, -4, "net");
 	lua_pop(L, 2);
 }

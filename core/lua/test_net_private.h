@@ -69,5 +69,6 @@ void l_test_add(lua_State *L, const luaL_Reg *functions, const luaL_Reg *methods
 void l_test_conns(lua_State *L);
 void l_test_tls(lua_State *L);
 void l_test_work(lua_State *L);
+void l_test_http(lua_State *L);
 
 #endif

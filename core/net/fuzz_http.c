@@ -58,7 +58,7 @@ static void run(struct slice input, const struct http_limits *limits, uint32_t s
 			buf_add(said, SLICE("[end]"));
 			break;
 		case HTTP_FAILED:
-			buf_addf(said, "[%d]", http_status(reader));
+			buf_addf(said, "[%d]", http_why(reader)->status);
 			break;
 		}
 	}

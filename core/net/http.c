@@ -30,6 +30,7 @@ enum state {
 struct http_reader {
 	struct http_limits limits;
 	struct http_head head;
+	struct slice text;   /* of the head; borrows from input */
 	struct buf input;
 	size_t used;      /* bytes of input that were handed out: they go at the next call */
 	size_t searched;  /* of the head: up to here there is no end */
@@ -37,8 +38,7 @@ struct http_reader {
 	uint64_t body;    /* bytes of chunks so far */
 	size_t trailers;  /* bytes of them so far */
 	enum state state;
-	int status;
-	const char *reason;
+	struct http_refusal why; /* in FAILED */
 };
 
 /* ---- characters ---- */
@@ -110,17 +110,9 @@ static struct slice trim(struct slice text)
 
 /* ---- a head ---- */
 
-static enum http_result fail(struct http_reader *reader, int status, const char *reason)
+static int refuse(struct http_refusal *why_r, int status, const char *reason)
 {
-	reader->state = FAILED;
-	reader->status = status;
-	reader->reason = reason;
-	return HTTP_FAILED;
-}
-
-static int refuse(struct http_reader *reader, int status, const char *reason)
-{
-	fail(reader, status, reason);
+	*why_r = (struct http_refusal){ status, reason };
 	return -1;
 }
 
@@ -174,16 +166,16 @@ static bool cut_authority(struct slice *target, struct slice *authority_r)
 	return false;
 }
 
-static int read_target(struct http_reader *reader, struct slice target, struct slice *authority_r)
+static int read_target(struct http_head *head, struct slice target, struct slice *authority_r,
+		       struct http_refusal *why_r)
 {
-	struct http_head *head = &reader->head;
 	if (target.len > 0 && target.ptr[0] != '/') {
 		if (slice_is(target, "*") && slice_is(head->method, "OPTIONS")) {
 			head->target = head->path = target;
 			return 0;
 		}
 		if (!cut_authority(&target, authority_r))
-			return refuse(reader, 400, "The target of the request must be a path");
+			return refuse(why_r, 400, "The target of the request must be a path");
 		if (target.len == 0)
 			target = SLICE("/");
 	}
@@ -195,53 +187,52 @@ static int read_target(struct http_reader *reader, struct slice target, struct s
 	}
 	if (head->path.len == 0 || head->path.ptr[0] != '/' || !is_all(head->path, PATH) || !is_all(head->query, QUERY)
 	    || !has_good_escapes(head->path) || !has_good_escapes(head->query))
-		return refuse(reader, 400, "The target of the request has characters or escapes that cannot stand there");
+		return refuse(why_r, 400, "The target of the request has characters or escapes that cannot stand there");
 	return 0;
 }
 
-static int read_request_line(struct http_reader *reader, struct slice line, struct slice *authority_r)
+static int read_request_line(struct http_head *head, struct slice line, struct slice *authority_r,
+			     struct http_refusal *why_r)
 {
-	struct http_head *head = &reader->head;
 	struct slice target;
 	if (!cut(&line, ' ', &head->method) || !http_token_is_valid(head->method) || head->method.len > METHOD_MAX
 	    || !cut(&line, ' ', &target))
-		return refuse(reader, 400, "The request line must be METHOD TARGET VERSION");
+		return refuse(why_r, 400, "The request line must be METHOD TARGET VERSION");
 	if (!slice_is(line, "HTTP/1.1") && !slice_is(line, "HTTP/1.0")) {
 		bool is_http = slice_starts_with(line, SLICE("HTTP/")) && line.len == 8 && line.ptr[6] == '.';
-		return refuse(reader, is_http ? 505 : 400, "This server speaks HTTP/1.1 and HTTP/1.0");
+		return refuse(why_r, is_http ? 505 : 400, "This server speaks HTTP/1.1 and HTTP/1.0");
 	}
 	head->is_1_0 = line.ptr[7] == '0';
-	return read_target(reader, target, authority_r);
+	return read_target(head, target, authority_r, why_r);
 }
 
 /* RFC 9112 5.1: no space before the colon; 5.2: no folding. */
-static int read_field(struct http_reader *reader, struct slice line, struct http_field *field)
+static int read_field(struct slice line, struct http_field *field, struct http_refusal *why_r)
 {
 	struct slice value = line;
 	if (!cut(&value, ':', &field->name) || !http_token_is_valid(field->name))
-		return refuse(reader, 400, "A header line must be NAME: VALUE");
+		return refuse(why_r, 400, "A header line must be NAME: VALUE");
 	field->value = trim(value);
 	if (!http_value_is_valid(field->value))
-		return refuse(reader, 400, "A header's value has a control character");
+		return refuse(why_r, 400, "A header's value has a control character");
 	return 0;
 }
 
-static int read_length(struct http_reader *reader, struct slice value)
+static int read_length(struct http_head *head, struct slice value, struct http_refusal *why_r)
 {
-	struct http_head *head = &reader->head;
 	if (head->content_length >= 0)
-		return refuse(reader, 400, "There is more than one Content-Length");
+		return refuse(why_r, 400, "There is more than one Content-Length");
 	int64_t length = 0;
 	for (size_t i = 0; i < value.len; i++) {
 		if (value.ptr[i] < '0' || value.ptr[i] > '9')
-			return refuse(reader, 400, "Content-Length must be a number");
+			return refuse(why_r, 400, "Content-Length must be a number");
 		if (i < LENGTH_DIGITS_MAX)
 			length = length * 10 + (value.ptr[i] - '0');
 	}
 	if (value.len == 0)
-		return refuse(reader, 400, "Content-Length must be a number");
+		return refuse(why_r, 400, "Content-Length must be a number");
 	if (value.len > LENGTH_DIGITS_MAX)
-		return refuse(reader, 413, "The body is larger than what is accepted here");
+		return refuse(why_r, 413, "The body is larger than what is accepted here");
 	head->content_length = length;
 	return 0;
 }
@@ -261,30 +252,29 @@ static void read_connection(struct slice value, bool *closes, bool *stays)
 }
 
 /* The fields that say how the message is framed and where it goes. */
-static int understand(struct http_reader *reader, struct slice authority)
+static int understand(struct http_head *head, struct slice authority, struct http_refusal *why_r)
 {
-	struct http_head *head = &reader->head;
 	bool closes = false, stays = !head->is_1_0; /* RFC 9112 9.3 */
 	for (unsigned i = 0; i < head->n_fields; i++) {
 		struct slice name = head->fields[i].name, value = head->fields[i].value;
 		if (is_same_word(name, SLICE("host"))) {
 			if (head->host.ptr != NULL)
-				return refuse(reader, 400, "There is more than one Host");
+				return refuse(why_r, 400, "There is more than one Host");
 			if (!is_all(value, HOST))
-				return refuse(reader, 400, "Host must be a host name");
+				return refuse(why_r, 400, "Host must be a host name");
 			head->host = value;
 		} else if (is_same_word(name, SLICE("content-length"))) {
-			if (read_length(reader, value) != 0)
+			if (read_length(head, value, why_r) != 0)
 				return -1;
 		} else if (is_same_word(name, SLICE("transfer-encoding"))) {
 			if (head->is_1_0 || head->is_chunked)
-				return refuse(reader, 400, "Transfer-Encoding may be given once, in HTTP/1.1");
+				return refuse(why_r, 400, "Transfer-Encoding may be given once, in HTTP/1.1");
 			if (!is_same_word(value, SLICE("chunked"))) /* RFC 9112 6.1 */
-				return refuse(reader, 501, "The only Transfer-Encoding understood here is chunked");
+				return refuse(why_r, 501, "The only Transfer-Encoding understood here is chunked");
 			head->is_chunked = true;
 		} else if (is_same_word(name, SLICE("expect")) && !head->is_1_0) {
 			if (!is_same_word(value, SLICE("100-continue")))
-				return refuse(reader, 417, "The only expectation understood here is 100-continue");
+				return refuse(why_r, 417, "The only expectation understood here is 100-continue");
 			head->expects_continue = true;
 		} else if (is_same_word(name, SLICE("connection"))) {
 			read_connection(value, &closes, &stays);
@@ -292,37 +282,36 @@ static int understand(struct http_reader *reader, struct slice authority)
 	}
 	head->keeps_alive = stays && !closes;
 	if (head->host.ptr == NULL && !head->is_1_0) /* RFC 9112 3.2 */
-		return refuse(reader, 400, "A request must say its Host");
+		return refuse(why_r, 400, "A request must say its Host");
 	if (authority.ptr != NULL) {
 		if (!is_all(authority, HOST) || (head->host.ptr != NULL && !slice_equal(authority, head->host)))
-			return refuse(reader, 400, "The target of the request and Host name different hosts");
+			return refuse(why_r, 400, "The target of the request and Host name different hosts");
 		head->host = authority;
 	}
 	if (head->is_chunked && head->content_length >= 0)
-		return refuse(reader, 400, "A body is announced by Content-Length or by chunked, not by both");
+		return refuse(why_r, 400, "A body is announced by Content-Length or by chunked, not by both");
 	return 0;
 }
 
-/* text: the head without its empty line. */
-static int read_head(struct http_reader *reader, struct slice text)
+int http_head_read(struct slice text, unsigned fields_max, struct http_head *head, struct http_refusal *why_r)
 {
-	struct http_head *head = &reader->head;
 	struct slice line, authority = SLICE_NONE;
-	*head = (struct http_head){ .content_length = -1 };
+	memset(head, 0, offsetof(struct http_head, fields)); /* of these, n_fields mean something */
+	head->content_length = -1;
 	if (!cut_line(&text, &line))
-		return refuse(reader, 400, "Lines must end with CR LF");
-	if (read_request_line(reader, line, &authority) != 0)
+		return refuse(why_r, 400, "Lines must end with CR LF");
+	if (read_request_line(head, line, &authority, why_r) != 0)
 		return -1;
 	while (text.len > 0) {
 		if (!cut_line(&text, &line))
-			return refuse(reader, 400, "Lines must end with CR LF");
-		if (head->n_fields >= reader->limits.fields)
-			return refuse(reader, 431, "There are too many header lines");
-		if (read_field(reader, line, &head->fields[head->n_fields]) != 0)
+			return refuse(why_r, 400, "Lines must end with CR LF");
+		if (head->n_fields >= fields_max)
+			return refuse(why_r, 431, "There are too many header lines");
+		if (read_field(line, &head->fields[head->n_fields], why_r) != 0)
 			return -1;
 		head->n_fields++;
 	}
-	return understand(reader, authority);
+	return understand(head, authority, why_r);
 }
 
 static int hex(char c)
@@ -378,6 +367,7 @@ void http_reader_free(struct http_reader **reader)
 void http_reader_limit_body(struct http_reader *reader, uint64_t bytes) { reader->limits.body_bytes = bytes; }
 
 const struct http_head *http_reader_head(const struct http_reader *reader) { return &reader->head; }
+struct slice http_reader_text(const struct http_reader *reader) { return reader->text; }
 
 struct slice http_field_value(const struct http_head *head, struct slice name)
 {
@@ -388,8 +378,7 @@ struct slice http_field_value(const struct http_head *head, struct slice name)
 	return SLICE_NONE;
 }
 
-int http_status(const struct http_reader *reader) { return reader->status; }
-const char *http_reason(const struct http_reader *reader) { return reader->reason; }
+const struct http_refusal *http_why(const struct http_reader *reader) { return &reader->why; }
 
 struct slice http_rest(const struct http_reader *reader)
 {
@@ -415,6 +404,13 @@ int http_push(struct http_reader *reader, struct slice bytes)
 	return buf_add(&reader->input, bytes);
 }
 
+static enum http_result fail(struct http_reader *reader, int status, const char *reason)
+{
+	reader->state = FAILED;
+	reader->why = (struct http_refusal){ status, reason };
+	return HTTP_FAILED;
+}
+
 /* RFC 9112 2.2: an empty line before the request is forgiven, once. */
 static enum http_result next_head(struct http_reader *reader)
 {
@@ -429,8 +425,11 @@ static enum http_result next_head(struct http_reader *reader)
 		if (at < skipped + 2 || input.ptr[at - 2] != '\n')
 			continue;
 		reader->searched = 0;
-		if (read_head(reader, slice_of(input.ptr + skipped, at - 1 - skipped)) != 0)
+		reader->text = slice_of(input.ptr + skipped, at - 1 - skipped); /* without the empty line */
+		if (http_head_read(reader->text, reader->limits.fields, &reader->head, &reader->why) != 0) {
+			reader->state = FAILED;
 			return HTTP_FAILED;
+		}
 		reader->used = at + 1;
 		reader->state = BODY_START;
 		return HTTP_HEAD;
@@ -529,7 +528,10 @@ static enum http_result next_trailer(struct http_reader *reader)
 	reader->trailers += reader->used;
 	if (line.len == 0)
 		return end(reader);
-	return read_field(reader, line, &field) == 0 ? HTTP_MORE : HTTP_FAILED;
+	if (read_field(line, &field, &reader->why) == 0)
+		return HTTP_MORE;
+	reader->state = FAILED;
+	return HTTP_FAILED;
 }
 
 static enum http_result step(struct http_reader *reader, struct slice *body_r)

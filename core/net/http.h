@@ -46,12 +46,18 @@ struct http_head {
 	struct http_field fields[HTTP_FIELDS_MAX];
 };
 
+/* Why a request is not taken: 400, 413, 417, 431, 501 or 505, and a sentence. */
+struct http_refusal {
+	int status;
+	const char *reason;
+};
+
 enum http_result {
 	HTTP_MORE,  /* all input used; push more */
 	HTTP_HEAD,  /* http_reader_head has it; the body, if any, follows */
 	HTTP_BODY,  /* a piece of the body, borrowed until the next call */
 	HTTP_END,   /* the request is over; the next http_next begins another */
-	HTTP_FAILED /* http_status and http_reason say why; the reader is dead */
+	HTTP_FAILED /* http_why says why; the reader is dead */
 };
 
 struct http_reader *http_reader_new(const struct http_limits *limits);
@@ -64,6 +70,11 @@ void http_reader_limit_body(struct http_reader *reader, uint64_t bytes);
 int http_push(struct http_reader *reader, struct slice bytes);
 enum http_result http_next(struct http_reader *reader, struct slice *body_r);
 const struct http_head *http_reader_head(const struct http_reader *reader);
+/* The bytes of that head, request line and fields with their CRLF: whoever keeps a copy can read it again. */
+struct slice http_reader_text(const struct http_reader *reader);
+/* Such bytes, with at most fields_max fields (<= HTTP_FIELDS_MAX). -1: they are no head that is taken, *why_r says why.
+ * What *head_r holds is borrowed from text. */
+int http_head_read(struct slice text, unsigned fields_max, struct http_head *head_r, struct http_refusal *why_r);
 /* The value of the first field of that name (in lower case), SLICE_NONE when there is none. */
 struct slice http_field_value(const struct http_head *head, struct slice name);
 
@@ -75,9 +86,8 @@ bool http_has_rest(const struct http_reader *reader);
  * until the next call. */
 struct slice http_rest(const struct http_reader *reader);
 
-/* After HTTP_FAILED: 400, 413, 417, 431, 501 or 505, and a sentence. */
-int http_status(const struct http_reader *reader);
-const char *http_reason(const struct http_reader *reader);
+/* After HTTP_FAILED. */
+const struct http_refusal *http_why(const struct http_reader *reader);
 
 /* Undoes the escapes of a path, once, to `into` (path.len bytes). The length, or -1 when there is something in it that
  * must not be: a broken escape, a control character, a segment "." or ".." (SECURITY E1). */

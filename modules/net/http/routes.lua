@@ -2,9 +2,9 @@
 -- of "GET host/a/b" too.
 -- Always true: handlers run by priority; of the same priority the whole name goes before a wildcard, a longer wildcard
 -- before a shorter one, and then the one added first. Looking up a name costs the number of different lengths of
--- wildcards, whatever a peer sends.
+-- wildcards, whatever a peer sends; what was found is kept, within limits.
 local ipairs, next, pairs = ipairs, next, pairs
-local s_byte, s_sub = string.byte, string.sub
+local s_byte, s_match, s_sub = string.byte, string.match, string.sub
 local t_insert, t_move, t_remove, t_sort = table.insert, table.move, table.remove, table.sort
 
 local _ENV = nil
@@ -20,29 +20,55 @@ local function comes_before(a, b)
 	return a.order < b.order
 end
 
+-- Kept of what was found, for each method and host: so many paths, of no more bytes.
+local FOUND_MAX, FOUND_BYTES = 1000, 200
+
 --- Gives an events object. Its functions are called with a dot.
 local function new()
-	local whole, wild = {}, {} -- name or prefix -> sorted list of entries; never changed in place
-	local lengths = {}         -- of the prefixes in `wild`, each once
-	local found_whole = {}     -- what find gave for names of `whole`, until something is added or removed
-	local wrappers = {}        -- event name, or false for all -> list
+	local places = {}   -- method -> host -> place; see add_place
+	local wrappers = {} -- event name, or false for all -> list
 	local order = 0
 
-	local function place_of(name)
-		if s_sub(name, -2) == "/*" then
-			return wild, s_sub(name, 1, -2)
-		end
-		return whole, name
+	-- "GET host/path" -> "GET", "host", "/path"; whatever has no path is one.
+	local function parts_of(name)
+		local method, host, path = s_match(name, "^(%S+) ([^/]*)(/.*)$")
+		return method or "", host or "", path or name
 	end
 
-	local function update()
+	local function place_of(method, host)
+		local by_host = places[method]
+		return by_host and by_host[host]
+	end
+
+	local function add_place(method, host)
+		places[method] = places[method] or {}
+		local place = {
+			whole = {}, wild = {},     -- path, or what is before its "*" -> sorted list of entries; never changed in place
+			lengths = {},              -- of the latter, each once
+			found = {}, n_found = 0,   -- path -> what find has given, until something is added or removed
+		}
+		places[method][host] = place
+		return place
+	end
+
+	local function map_of(place, path)
+		if s_sub(path, -2) == "/*" then
+			return place.wild, s_sub(path, 1, -2)
+		end
+		return place.whole, path
+	end
+
+	local function update(place, method, host)
 		local seen = {}
-		lengths, found_whole = {}, {}
-		for prefix in pairs(wild) do
+		place.lengths, place.found, place.n_found = {}, {}, 0
+		for prefix in pairs(place.wild) do
 			if not seen[#prefix] then
 				seen[#prefix] = true
-				t_insert(lengths, #prefix)
+				t_insert(place.lengths, #prefix)
 			end
+		end
+		if not next(place.whole) and not next(place.wild) then
+			places[method][host] = nil
 		end
 	end
 
@@ -57,27 +83,34 @@ local function new()
 	end
 
 	local function add_handler(name, handler, priority)
-		local map, key = place_of(name)
+		local method, host, path = parts_of(name)
+		local place = place_of(method, host) or add_place(method, host)
+		local map, key = map_of(place, path)
 		order = order + 1
 		local list = without(map[key], handler)
-		local weight = map == whole and 1 << 30 or #key
+		local weight = map == place.whole and 1 << 30 or #key
 		t_insert(list, { handler = handler, priority = priority or 0, weight = weight, order = order })
 		t_sort(list, comes_before)
 		map[key] = list
-		update()
+		update(place, method, host)
 	end
 
 	local function remove_handler(name, handler)
-		local map, key = place_of(name)
+		local method, host, path = parts_of(name)
+		local place = place_of(method, host)
+		if not place then
+			return
+		end
+		local map, key = map_of(place, path)
 		local list = without(map[key], handler)
 		map[key] = next(list) and list or nil
-		update()
+		update(place, method, host)
 	end
 
-	local function look_up(name)
-		local found, is_own = whole[name], false
-		for _, length in ipairs(lengths) do
-			local list = length <= #name and s_byte(name, length) == SLASH and wild[s_sub(name, 1, length)]
+	local function look_up(place, path)
+		local found, is_own = place.whole[path], false
+		for _, length in ipairs(place.lengths) do
+			local list = length <= #path and s_byte(path, length) == SLASH and place.wild[s_sub(path, 1, length)]
 			if list and found then
 				if not is_own then
 					found, is_own = t_move(found, 1, #found, 1, {}), true
@@ -93,13 +126,20 @@ local function new()
 		return found
 	end
 
-	--- The entries that hear of the name, in order; nil when none does.
-	local function find(name)
-		local found = found_whole[name]
+	--- The entries that hear of "METHOD host/path", in order; nil when none does. host "": of "METHOD /path".
+	local function find(method, host, path)
+		local place = place_of(method, host)
+		if not place then
+			return nil
+		end
+		local found = place.found[path]
 		if not found then
-			found = look_up(name)
-			if whole[name] then -- only names that somebody added: peers cannot make this grow
-				found_whole[name] = found
+			found = look_up(place, path)
+			if found and #path <= FOUND_BYTES then
+				if place.n_found >= FOUND_MAX then -- peers choose what comes after a wildcard
+					place.found, place.n_found = {}, 0
+				end
+				place.found[path], place.n_found = found, place.n_found + 1
 			end
 		end
 		return found
@@ -116,7 +156,7 @@ local function new()
 	end
 
 	local function fire(name, data)
-		return call(find(name) or {}, data)
+		return call(find(parts_of(name)) or {}, data)
 	end
 
 	local function fire_event(name, data)
@@ -137,10 +177,10 @@ local function new()
 		return step(1)(name, data)
 	end
 
-	--- fire_event(name, data), when find(name) has given the entries already.
-	local function fire_found(name, entries, data)
+	--- fire_event("METHOD host/path", data), when find has given the entries already.
+	local function fire_found(entries, data, method, host, path)
 		if next(wrappers) ~= nil then -- `false` is a key
-			return fire_event(name, data)
+			return fire_event(method .. " " .. host .. path, data)
 		end
 		return call(entries, data)
 	end

@@ -54,9 +54,7 @@ end
 _M.set_streaming, _M.add_host, _M.remove_host = handling.set_streaming, handling.add_host, handling.remove_host
 _M.set_default_host = handling.set_default_host
 
-function _M.set_option(name, value)
-	options[name] = value
-end
+_M.set_option = connection.set_option
 
 function _M.get_option(name)
 	return options[name]

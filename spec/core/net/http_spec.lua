@@ -1,10 +1,11 @@
--- Bytes to requests (core/net/http.c), through net.http.wire.
+-- Bytes to requests (core/net/http.c), requests as modules see them, heads of answers, files (net.http.wire).
 
+local T = require "couplet_core"
 local wire = require "net.http.wire"
 
 --- What a reader says to the bytes, in words; head and bodies shortened. cut: hand over so many bytes at a time.
 local function said(text, limits, cut)
-	local reader = wire.reader(limits)
+	local reader = T.net.http_reader(limits)
 	local words, body = {}, nil
 	local function ask()
 		while true do
@@ -13,9 +14,8 @@ local function said(text, limits, cut)
 				body = (body or "") .. a
 			elseif kind ~= "more" then
 				if body then words[#words + 1] = "body " .. body; body = nil end
-				words[#words + 1] = (kind == "head" or kind == "request") and a.method .. " " .. a.path
+				words[#words + 1] = kind == "head" and a.method .. " " .. a.path
 					or kind == "failed" and "failed " .. a or kind
-				if kind == "request" then words[#words + 1] = "end" end -- one without a body comes whole
 				if kind == "failed" then return "failed", b end
 			end
 			if kind == "more" then return end
@@ -31,17 +31,18 @@ local function said(text, limits, cut)
 end
 
 local function head(text)
-	local reader = wire.reader()
+	local reader = T.net.http_reader()
 	reader:push(text)
-	local kind, request, why = reader:next()
-	return (kind == "head" or kind == "request") and request or nil, request, why
+	local kind, request, more = reader:next()
+	if kind ~= "head" then return nil, request, more end
+	return setmetatable(request, wire.request_mt), more
 end
 
 local get = "GET / HTTP/1.1\r\nHost: h\r\n\r\n"
 
 describe("A request", function()
 	it("has a method, a path, a query and headers", function()
-		local request = head("GET /a%20b/c?x=%2F&y HTTP/1.1\r\nHost: h.example:80\r\nAccept-Language:  de \r\n"
+		local request, keeps_alive = head("GET /a%20b/c?x=%2F&y HTTP/1.1\r\nHost: h.example:80\r\nAccept-Language:  de \r\n"
 			.. "X: 1\r\nx: 2\r\n\r\n")
 		assert.equal("GET", request.method)
 		assert.equal("/a b/c", request.path)
@@ -50,7 +51,7 @@ describe("A request", function()
 		assert.equal("1.1", request.httpversion)
 		assert.equal("h.example:80", request.host)
 		assert.same({ host = "h.example:80", accept_language = "de", x = "1, 2" }, request.headers)
-		assert.is_true(request.keeps_alive)
+		assert.is_true(keeps_alive)
 	end)
 
 	it("is the same however it is cut", function()
@@ -72,8 +73,8 @@ describe("A request", function()
 
 	it("stays connected as RFC 9112 9.3 says", function()
 		local function stays(version, connection)
-			return head(("GET / HTTP/%s\r\nHost: h\r\n%s\r\n"):format(version,
-				connection and "Connection: " .. connection .. "\r\n" or "")).keeps_alive
+			return select(2, head(("GET / HTTP/%s\r\nHost: h\r\n%s\r\n"):format(version,
+				connection and "Connection: " .. connection .. "\r\n" or "")))
 		end
 		assert.is_true(stays "1.1")
 		assert.is_false(stays "1.0")
@@ -194,7 +195,7 @@ describe("A body", function()
 	end)
 
 	it("can be allowed to be longer once its head was seen", function()
-		local reader = wire.reader { body_bytes = 1 }
+		local reader = T.net.http_reader { body_bytes = 1 }
 		reader:push "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc"
 		assert.equal("head", (reader:next()))
 		reader:limit_body(3)
@@ -231,7 +232,7 @@ describe("A body", function()
 	end)
 
 	it("of megabytes is handed on in pieces and never kept", function()
-		local reader = wire.reader { body_bytes = 1 << 40 }
+		local reader = T.net.http_reader { body_bytes = 1 << 40 }
 		reader:push "PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: 67108864\r\n\r\n"
 		assert.equal("head", (reader:next()))
 		local piece, total = ("x"):rep(16384), 0
@@ -247,15 +248,14 @@ describe("A body", function()
 	end)
 
 	it("leaves what follows for whoever speaks next", function()
-		local reader = wire.reader()
+		local reader = T.net.http_reader()
 		reader:push(get .. "\1\2\3")
-		assert.equal("request", (reader:next()))
-		assert.is_true(reader:has_rest())
+		assert.equal("head", (reader:next()))
 		assert.equal("\1\2\3", reader:rest())
 	end)
 
 	it("is not waited for without end: input that nobody asks for is refused", function()
-		local reader = wire.reader()
+		local reader = T.net.http_reader()
 		assert.is_true(reader:push(("x"):rep(128 * 1024)))
 		assert.is_false(reader:push "x")
 	end)

@@ -1,8 +1,8 @@
---- Connections of the HTTP server: requests are read one after the other and handed on; what peers may take of us is
--- bounded (bytes of heads and bodies, time for each, requests on one connection).
+--- Connections of the HTTP server. Requests are read by the core (net.http.wire's channels: limits, deadlines, one
+-- request at a time, bodies); here they become requests and responses for handlers.
 --
--- Always true: a request is not begun before the one before it is answered; what comes meanwhile waits, and the
--- connection is paused. A body that was not read ends the connection with its answer.
+-- Always true: a request is not begun before the one before it is answered. A body that was not read ends the
+-- connection with its answer.
 
 local handling = require "prosody.net.http.server.handling"
 local log = require "prosody.util.logger".init("http")
@@ -10,12 +10,13 @@ local native = require "couplet.native"
 local responses = require "prosody.net.http.server.response"
 local wire = require "net.http.wire"
 
-local pairs, pcall, tostring = pairs, pcall, tostring
-local math_huge, s_lower, t_concat = math.huge, string.lower, table.concat
+local pairs, pcall, setmetatable, tostring = pairs, pcall, setmetatable, tostring
+local math_huge, s_lower = math.huge, string.lower
 
-local handle, wants_streaming = handling.handle, handling.wants_streaming
+local fail, handle, wants_streaming = handling.fail, handling.handle, handling.wants_streaming
 local destroy, new_response, pump = responses.destroy, responses.new, responses.pump
-local stop_source = responses.stop_source
+local stop_sink, stop_source = responses.stop_sink, responses.stop_source
+local request_mt = wire.request_mt
 
 local _M = {}
 local _ENV = nil
@@ -34,57 +35,113 @@ local options = {
 }
 _M.options = options
 
+-- State of a connection: conn, channel, ip, secure, response (to the request in progress), source (of its rest),
+-- sink (of the body in progress).
 local states = {} -- conn -> state
-local process
 
--- In the phases "head", "idle" and "body" the timer matters; while a handler works ("busy") it may run out unheard.
-local function arm(state, phase, seconds)
-	state.phase = phase
-	state.timer:restart(seconds)
+-- What the connection and, if there is one, the proxy say of who asks.
+local function add_facts(state, request)
+	if not state.ip then -- TLS, if there is any, stands by now
+		state.ip, state.secure = state.conn:ip(), state.conn:ssl()
+		request.ip, request.secure = state.ip, state.secure
+	end
+	if state.is_proxied == nil then
+		state.is_proxied = options.is_proxy and options.is_proxy(request) or false
+	end
+	if state.is_proxied then
+		request.ip, request.secure = options.peer_facts(request)
+	end
 end
 
-local function drop_body(state)
-	local sink = state.sink
-	state.parts, state.sink = nil, nil
-	if sink and sink.close then
-		pcall(sink.close, sink)
+local function begin(state, method, path, head, body)
+	local conn = state.conn
+	local request = setmetatable({
+		method = method, path = path, head = head, conn = conn, ip = state.ip, secure = state.secure, body = body,
+	}, request_mt)
+	if state.is_proxied ~= false then
+		add_facts(state, request)
 	end
+	local response = new_response(state, request)
+	state.response = response
+	return request, response
 end
 
 -- The peer was wrong: an answer outside of any handler, and the end.
 local function refuse(state, status, reason)
-	if state.is_closed then
-		return
-	end
 	log("debug", "%s: refused with %d: %s", state.conn:ip(), status, reason)
-	local response = state.response
-	drop_body(state)
-	if not (response and response.has_begun) then
-		local is_head_request = state.request and state.request.method == "HEAD"
-		responses.send_refusal(state.conn, status, reason, is_head_request)
-	end
-	state.is_closed = true
-	state.timer:stop()
+	state.channel:stop()
+	stop_sink(state)
+	responses.send_refusal(state, status, reason)
 	stop_source(state)
-	destroy(response)
+	destroy(state.response)
 	state.conn:close(reason)
 end
 
 local function not_stored(state, why)
-	log("error", "The body of %s %s could not be stored: %s", state.request.method, state.request.path, tostring(why))
+	local request = state.response.request
+	log("error", "The body of %s %s could not be stored: %s", request.method, request.path, tostring(why))
 	refuse(state, 500, "The server could not store what was sent")
 end
 
-local function pass_to_sink(state, bytes)
+-- A handler that wants bodies as they come is asked when the head is here, with body = false. It may answer (no), or
+-- set request.body_sink; then it is asked again when all is written. A sink has :write(bytes), or file, one of
+-- util.incoming, which is filled without any string of Lua (:poured(bytes so far) is then told now and again); :close
+-- is called when the body does not come to its end.
+local function take_streaming(state, request, response, host)
+	request.body, request.partial = false, true
+	handle(request, response, host)
+	if response.finished or response.has_begun then
+		return -- answered: what else comes is not read
+	end
+	local sink = request.body_sink
+	state.sink = sink
+	if not sink then
+		request.body = nil
+		state.channel:take(options.body_size_limit)
+	elseif sink.file then
+		state.channel:take(math_huge, sink.file, POUR_STEP)
+	else
+		state.channel:take(math_huge, "pieces")
+	end
+end
+
+local handlers = {}
+
+-- Most requests are this: one without a body.
+function handlers.request(state, method, path, host, head)
+	local request, response = begin(state, method, path, head, "")
+	log("debug", "%s %s", method, path)
+	handle(request, response, host)
+end
+
+function handlers.head(state, method, path, host, head)
+	local request, response = begin(state, method, path, head, nil)
+	state.host = host
+	local encoding = request.headers.content_encoding
+	if encoding and s_lower(encoding) ~= "identity" then -- nothing here unpacks what might be a bomb
+		return refuse(state, 415, "Bodies must not be compressed")
+	elseif wants_streaming(request, host) then
+		return take_streaming(state, request, response, host)
+	end
+	state.channel:take(options.body_size_limit)
+end
+
+function handlers.body(state, text)
+	local response = state.response
+	local request = response.request
+	request.body, request.partial, state.sink = text, nil, nil
+	log("debug", "%s %s", request.method, request.path)
+	handle(request, response, state.host)
+end
+
+function handlers.piece(state, bytes)
 	local ok, written, err = pcall(state.sink.write, state.sink, bytes)
 	if not ok or not written then
 		not_stored(state, not ok and written or err)
 	end
 end
 
--- The sink's own file has taken that many bytes by now.
-local function on_poured(state, bytes)
-	state.body_bytes = bytes
+function handlers.poured(state, bytes)
 	local sink = state.sink
 	if sink.poured then
 		local ok, err = pcall(sink.poured, sink, bytes)
@@ -94,230 +151,42 @@ local function on_poured(state, bytes)
 	end
 end
 
--- A handler that wants bodies as they come is asked when the head is here, with body = false. It may answer (no), or
--- set request.body_sink; then it is asked again when all is written. A sink has :write(bytes), or file, one of
--- util.incoming, which is filled without any string of Lua (:poured(bytes so far) is then told now and again); :close
--- is called when the body does not come to its end.
-local function begin_streaming(state, request, response)
-	request.body, request.partial = false, true
-	handle(request, response)
-	if state.is_closed or response.finished or response.has_begun then
-		return -- answered: what else comes is not read
-	end
-	state.sink = request.body_sink
-	if not state.sink then
-		request.body = nil
-	elseif state.sink.file then
-		state.reader:pour(state.sink.file, POUR_STEP)
-	end
-end
+handlers.unstored, handlers.refused = not_stored, refuse
 
--- What the connection and, if there is one, the proxy say of who asks.
-local function add_facts(state, request)
-	local conn = state.conn
-	request.conn, request.ip, request.secure = conn, state.ip, state.secure
-	if state.is_proxied == nil then
-		state.is_proxied = options.is_proxy and options.is_proxy(request) or false
-	end
-	if state.is_proxied then
-		request.ip, request.secure = options.peer_facts(request)
-	end
-end
-
-local function begin_request(state, request)
-	state.n_requests = state.n_requests + 1
-	state.request = request
-	add_facts(state, request)
-	local response = new_response(state, request, state.n_requests < options.requests_max)
-	state.response = response
-	return response
-end
-
--- A request without a body, which is most of them.
-local function whole_request(state, request)
-	local response = begin_request(state, request)
-	request.body = ""
-	state.phase = "busy"
-	log("debug", "%s %s", request.method, request.path)
-	handle(request, response)
-end
-
-local function begin_body(state, request)
-	local response = begin_request(state, request)
-	state.is_reading, state.parts, state.n_parts, state.sink = true, nil, 0, nil
-	state.body_bytes, state.mark_bytes = 0, 0
-	local length = request.content_length or 0
-	local encoding = request.headers.content_encoding
-	if encoding and s_lower(encoding) ~= "identity" then -- nothing here unpacks what might be a bomb
-		return refuse(state, 415, "Bodies must not be compressed")
-	end
-	local is_streaming = wants_streaming(request)
-	local limit = is_streaming and math_huge or options.body_size_limit
-	state.reader:limit_body(limit)
-	if length > limit then
-		return refuse(state, 413, "The body is larger than what is accepted here")
-	end
-	if is_streaming then
-		begin_streaming(state, request, response)
-		if response.finished or response.has_begun then
-			return
-		end
-		if not state.sink then
-			state.reader:limit_body(options.body_size_limit)
-		end
-	end
-	if request.expects_continue and not state.reader:has_rest() then
-		state.conn:write("HTTP/1.1 100 Continue\r\n\r\n")
-	end
-	arm(state, "body", options.body_seconds)
-end
-
-local function add_body(state, bytes)
-	state.body_bytes = state.body_bytes + #bytes
-	if state.sink then
-		return pass_to_sink(state, bytes)
-	end
-	local n = state.n_parts + 1
-	state.parts, state.n_parts = state.parts or {}, n
-	state.parts[n] = bytes
-end
-
-local function end_request(state)
-	local request, response = state.request, state.response
-	state.is_reading = false
-	if response.finished then -- answered before it was read
-		return
-	end
-	state.phase = "busy"
-	if state.sink then
-		request.body, request.partial, state.sink = nil, nil, nil
-	else
-		request.body, request.partial = state.parts and t_concat(state.parts) or "", nil
-	end
-	state.parts = nil
-	log("debug", "%s %s", request.method, request.path)
-	handle(request, response)
-end
-
--- What the reader has, until it wants more or an answer is waited for. A handler may wait: then this goes on later, and
--- what comes meanwhile is kept by the reader. True when the connection is idle.
-local function process_input(state)
-	while not state.is_closed and (state.is_reading or not state.response) do
-		local kind, a, b = state.reader:next()
-		if kind == "more" then
-			return a
-		elseif kind == "request" then
-			whole_request(state, a)
-		elseif kind == "head" then
-			begin_body(state, a)
-		elseif kind == "body" then
-			add_body(state, a)
-		elseif kind == "poured" then
-			on_poured(state, a)
-		elseif kind == "unstored" then
-			not_stored(state, a)
-		elseif kind == "end" then
-			end_request(state)
-		else
-			refuse(state, a, b)
+-- What ran has died, of an error or because it took too long: the request is answered all the same.
+function handlers.failed(state)
+	local response = state.response
+	if response then
+		log("info", "That was the handler of %s %s", response.request.method, response.request.path)
+		if not response.finished then
+			fail(response)
 		end
 	end
 end
 
-function process(state)
-	if state.is_processing then
-		return
-	end
-	state.is_processing = true
-	local is_idle = process_input(state)
-	state.is_processing = false
-	if state.is_closed or state.response then
-		return
-	elseif not is_idle then
-		if state.phase ~= "head" then
-			arm(state, "head", options.head_seconds)
-		end
-	elseif state.phase ~= "idle" and state.n_requests > 0 then
-		arm(state, "idle", options.idle_seconds)
-	end
-end
+local server = wire.server(handlers)
 
--- After an answer: the next request, which may be here already, or the end.
-local function next_request(state, response)
-	state.response = nil
-	if state.is_closed then
-		return
-	end
-	if not response.persistent then
-		state.is_closed = true
-		state.timer:stop()
-		drop_body(state)
-		state.conn:close("answered")
-		return
-	end
-	state.request = nil
-	state.phase = "answered"
-	if state.is_paused then
-		state.is_paused = false
-		state.conn:resume()
-	end
-	process(state)
+--- One of the options above.
+function _M.set_option(name, value)
+	options[name] = value
+	server:set(options)
 end
-
-local function on_timeout(state)
-	if state.is_closed then
-		return
-	elseif state.phase == "head" and not state.reader:is_idle() then
-		refuse(state, 408, "The head of the request took too long")
-	elseif state.phase == "head" or state.phase == "idle" then
-		state.is_closed = true
-		state.conn:close("idle")
-	elseif state.phase == "body" then
-		if state.sink and state.sink.file then
-			state.body_bytes = state.sink.file:written()
-		end
-		if state.body_bytes - state.mark_bytes < options.body_bytes_per_second * options.body_seconds then
-			return refuse(state, 408, "The body came too slowly")
-		end
-		state.mark_bytes = state.body_bytes
-		state.timer:restart(options.body_seconds)
-	end
-end
+server:set(options)
 
 local listener = {}
 _M.listener = listener
 
 function listener.onconnect(conn)
-	local reader = wire.reader()
-	local state = { conn = conn, reader = reader, n_requests = 0, phase = "head", answered = next_request }
+	local state = { conn = conn }
+	state.channel = server:serve(conn, state)
 	states[conn] = state
-	reader:attach(conn)
-	state.timer = native.timer(options.head_seconds, function () on_timeout(state) end)
 end
 
--- The bytes are in the reader already.
-function listener.onincoming(conn)
+-- What somebody else has read before this connection was ours; all that comes later goes to the channel.
+function listener.onincoming(conn, bytes)
 	local state = states[conn]
-	if not state or state.is_closed then
-		return
-	end
-	if not state.ip then -- TLS, if there is any, stands by now
-		state.ip, state.secure = conn:ip(), conn:ssl()
-	end
-	if state.is_processing or state.response and not state.is_reading then
-		if not state.is_paused then -- the answer comes first
-			state.is_paused = true
-			conn:pause()
-		end
-		return
-	end
-	process(state)
-end
-
-function listener.onfull(conn)
-	local state = states[conn]
-	if state then
-		refuse(state, 400, "Too much was sent before it was asked for")
+	if state and bytes then
+		state.channel:push(bytes)
 	end
 end
 
@@ -332,18 +201,13 @@ function listener.ondrain(conn)
 	end
 end
 
--- What ran has died, of an error of ours or because it took too long: the request is answered all the same.
+-- One of the others has died.
 function listener.onfailed(conn)
 	local state = states[conn]
-	if not state or state.is_closed then
-		return
-	end
-	state.is_processing = false
-	local response = state.response
-	if response and not response.finished then
-		handling.fail(response)
-	else
+	if not state or not state.response then
 		conn:close("the server has failed")
+	else
+		handlers.failed(state)
 	end
 end
 
@@ -353,15 +217,11 @@ function listener.ondisconnect(conn)
 		return
 	end
 	states[conn] = nil
-	state.is_closed = true
-	state.timer:stop()
+	state.channel:release()
 	stop_source(state)
-	drop_body(state)
+	stop_sink(state)
 	destroy(state.response)
 	state.response = nil
-	if not state.is_processing then
-		state.reader:close()
-	end
 end
 
 --- The connection speaks another protocol from now on: sends 101 with response.headers and hands the connection to
@@ -370,11 +230,9 @@ function _M.upgrade(response, new_listener)
 	local state = response.state
 	local conn = state.conn
 	responses.switch_protocols(response)
-	states[conn] = nil
-	state.is_closed, state.response = true, nil
-	state.timer:stop()
+	local rest = state.channel:release()
+	states[conn], state.response = nil, nil
 	conn:setlistener(new_listener)
-	local rest = state.reader:rest()
 	if rest ~= "" then
 		native.defer(function ()
 			new_listener.onincoming(conn, rest)

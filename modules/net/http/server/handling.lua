@@ -13,7 +13,6 @@ local routes = require "prosody.net.http.routes"
 local ipairs, pairs, setmetatable = ipairs, pairs, setmetatable
 local tostring, type, xpcall = tostring, type, xpcall
 local io_type, traceback, t_concat = io.type, debug.traceback, table.concat
-local s_sub = string.sub
 
 local _M = {}
 local _ENV = nil
@@ -106,64 +105,63 @@ end
 
 local known_methods = { "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT" }
 
--- The event that somebody hears of, on the host or on all of them ("GET /path"), and those who do.
-local function find_event(request, method)
-	local path, host = request.path, request.host_name
-	if not hosts[host] then
-		host = default_host
+-- Those who hear of it, on the host or on all of them, and under which method and host they do.
+local function find_event(method, host, path)
+	local listeners = host and find(method, host, path)
+	if listeners then
+		return listeners, method, host
 	end
-	local name, listeners
-	if host then
-		name = method .. " " .. host .. path
-		listeners = find(name)
-	end
-	if not listeners then
-		name = method .. " " .. path
-		listeners = find(name)
-	end
+	listeners = find(method, "", path)
 	if not listeners and method == "HEAD" then
-		return find_event(request, "GET")
+		return find_event("GET", host, path)
 	end
-	return listeners and name, listeners
+	return listeners, method, ""
 end
 
-local function allowed_methods(request)
+local function allowed_methods(host, path)
 	local allowed = {}
 	for _, method in ipairs(known_methods) do
-		if find_event(request, method) then
+		if find_event(method, host, path) then
 			allowed[#allowed + 1] = method
 		end
 	end
 	return allowed[1] and t_concat(allowed, ", ") or nil
 end
 
-local function unanswered(request, response)
-	local allow = allowed_methods(request)
+local function unanswered(request, response, host)
+	local allow = allowed_methods(host, request.path)
 	if not allow then
 		return 404
 	elseif request.method == "OPTIONS" then
 		response.headers.allow = allow
 		return 204
-	elseif find_event(request, request.method) then
+	elseif find_event(request.method, host, request.path) then
 		return 404 -- there is a handler of this method, and it has nothing there
 	end
 	response.headers.allow = allow
 	return 405
 end
 
-local function fire(request, response)
-	local name, listeners = find_event(request, request.method)
+-- The host whose modules are asked; nil when there is none, and only those that answer for all are.
+local function host_of(name)
+	return hosts[name] and name or default_host
+end
+
+--- Has the request answered, now or later. name: of the host that is meant.
+function _M.handle(request, response, name)
+	local host, path = host_of(name), request.path
+	local listeners, method, place = find_event(request.method, host, path)
 	local result
-	if name then
+	if listeners then
 		local data = { request = request, response = response }
-		result = fire_found(name, listeners, data)
-		if result == nil and response.is_head_request and s_sub(name, 1, 5) == "HEAD " then
-			name, listeners = find_event(request, "GET")
-			result = name and fire_found(name, listeners, data)
+		result = fire_found(listeners, data, method, place, path)
+		if result == nil and method == "HEAD" then
+			listeners, method, place = find_event("GET", host, path)
+			result = listeners and fire_found(listeners, data, method, place, path)
 		end
 	end
 	if result == nil and not response.has_begun then
-		result = unanswered(request, response)
+		result = unanswered(request, response, host)
 	end
 	answer(response, result)
 end
@@ -176,20 +174,9 @@ function _M.fail(response)
 	end
 end
 
---- Has the request answered, now or later.
-function _M.handle(request, response)
-	local ok, why = xpcall(fire, traceback, request, response)
-	if not ok then
-		log("error", "%s %s: %s", request.method, request.path, why)
-		if not response.finished then
-			_M.fail(response)
-		end
-	end
-end
-
 --- Does somebody want the body of the request as it comes?
-function _M.wants_streaming(request)
-	local _, listeners = find_event(request, request.method)
+function _M.wants_streaming(request, name)
+	local listeners = find_event(request.method, host_of(name), request.path)
 	for _, listener in ipairs(listeners or {}) do
 		if streaming[listener.handler] then return true end
 	end

@@ -11,8 +11,8 @@ local codes = require "prosody.net.http.codes"
 local log = require "prosody.util.logger".init("http")
 local wire = require "net.http.wire"
 
-local assert, select, setmetatable, type, xpcall = assert, select, setmetatable, type, xpcall
-local is_file, respond = wire.is_file, wire.respond
+local assert, pcall, select, setmetatable, type, xpcall = assert, pcall, select, setmetatable, type, xpcall
+local is_file = wire.is_file
 local s_format, s_sub, traceback = string.format, string.sub, debug.traceback
 
 local _M = {}
@@ -23,7 +23,7 @@ local QUEUE_ENOUGH = 256 * 1024
 local PIECE = 64 * 1024
 
 local no_headers = {}
-local methods = { status_code = 200 } -- and what a response is until it says otherwise
+local methods = { status_code = 200, has_begun = false, finished = false } -- and what a response is at first
 local response_mt = { __index = methods, __name = "http-response" }
 _M.methods = methods
 
@@ -33,43 +33,42 @@ local function has_no_body(status)
 	return status == 204 or status == 304 or status < 200
 end
 
--- Settles whether the connection stays; gives what the head says of that.
-local function begin(response)
-	response.has_begun = true
-	local headers = response.headers
-	if response.state.is_reading or headers.connection == "close" then
-		response.persistent = false -- what comes is the rest of a body that nobody wants
-	end
-	if not response.persistent then
-		return "close"
-	end
-	return response.request.httpversion == "1.0" and "keep-alive" or nil
+-- Does the connection end with this answer, because the module wants it so?
+local function closes(response)
+	return response.persistent == false or response.headers.connection == "close"
 end
 
 -- Sends the head, and these bytes behind it. A header that cannot stand there is the module's mistake: the client gets
 -- 500 and none of it. True when the response goes on as it was meant.
 local function send_head(response, bytes, length)
-	local connection, conn = begin(response), response.conn
-	local ok, err = respond(conn, codes[response.status_code], response.headers, bytes, length, connection)
+	local channel = response.state.channel
+	response.has_begun = true
+	local ok, err = channel:answer(codes[response.status_code], response.headers, bytes, length, closes(response))
 	if ok then
 		return true
 	end
 	log("error", "The answer to %s %s cannot be sent: %s", response.request.method, response.request.path, err)
-	response.persistent, response.status_code = false, 500
-	respond(conn, codes[500], no_headers, "", 0, "close")
+	response.status_code = 500
+	channel:answer(codes[500], no_headers, "", 0, true)
 	return false
 end
 
 --- An answer outside of any handler: the peer was wrong, and the connection ends.
-function _M.send_refusal(conn, status, reason, is_head_request)
+function _M.send_refusal(state, status, reason)
+	local response = state.response
+	if response and response.has_begun then
+		return
+	end
 	local body = codes[status] .. "\n" .. reason .. "\n"
-	respond(conn, codes[status], { content_type = "text/plain; charset=utf-8" }, is_head_request and "" or body, #body,
-		"close")
+	local is_head_request = response and response.is_head_request
+	state.channel:answer(codes[status], { content_type = "text/plain; charset=utf-8" }, is_head_request and "" or body,
+		#body, true)
 end
 
 --- The head as bytes, for those who write it themselves. Raises when it cannot be.
 function _M.prepare_header(response)
-	local connection = begin(response)
+	response.has_begun = true
+	local connection = response.state.channel:connection(closes(response))
 	return assert(wire.head(codes[response.status_code], response.headers, nil, connection))
 end
 
@@ -84,9 +83,18 @@ local function stop_source(state)
 	end
 end
 
+--- The body of the request does not come to its end: who takes it as it comes hears of it.
+local function stop_sink(state)
+	local sink = state.sink
+	state.sink = nil
+	if sink and sink.close then
+		pcall(sink.close, sink)
+	end
+end
+
 -- Sends what the source of a response has, as much as the connection should hold now.
 local function pump(state)
-	while state.source and not state.is_closed do
+	while state.source do
 		if select(3, state.conn:counts()) > QUEUE_ENOUGH then
 			return
 		end
@@ -244,9 +252,15 @@ function _M.finish(response)
 		state.conn:write("0\r\n\r\n")
 	end
 	response.finished = true
-	response.on_destroy = nil
+	if response.on_destroy then
+		response.on_destroy = nil
+	end
 	if state.response == response then
-		state.answered(state, response)
+		state.response = nil
+		if state.sink then
+			stop_sink(state)
+		end
+		state.channel:done()
 	end
 end
 
@@ -260,16 +274,12 @@ function methods:write(bytes)
 	return self.state.conn:write(self.is_chunked and chunk(bytes) or bytes)
 end
 
-_M.stop_source, _M.pump = stop_source, pump
+_M.stop_source, _M.stop_sink, _M.pump = stop_source, stop_sink, pump
 
---- The response to a request on a connection: state has conn, is_reading, and answered(state, response), called when it
--- is complete.
-function _M.new(state, request, is_persistent)
+--- The response to a request on a connection: state has conn and channel, and forgets the response when it is complete.
+function _M.new(state, request)
 	return setmetatable({
-		state = state, request = request, conn = state.conn, headers = {},
-		is_head_request = request.method == "HEAD",
-		persistent = is_persistent and request.keeps_alive,
-		has_begun = false, finished = false,
+		state = state, request = request, conn = state.conn, headers = {}, is_head_request = request.method == "HEAD",
 	}, response_mt)
 end
 
@@ -291,7 +301,7 @@ end
 --- The head of an answer that hands the connection to another protocol.
 function _M.switch_protocols(response)
 	response.status_code, response.has_begun, response.finished = 101, true, true
-	respond(response.conn, codes[101], response.headers, "", nil, "Upgrade")
+	response.conn:write(assert(wire.head(codes[101], response.headers, nil, "Upgrade")))
 end
 
 return _M
