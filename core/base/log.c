@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/hex.h"
 #include "base/mem.h"
 #include "base/utf8.h"
 
@@ -86,7 +87,6 @@ static bool is_control(const unsigned char *at, size_t len)
 /* Writes at most size - 1 bytes and a NUL. */
 static void escape(char *into, size_t size, struct slice text)
 {
-	static const char hex[] = "0123456789abcdef";
 	static const char ellipsis[] = "...";
 	size_t room = size - sizeof(ellipsis);
 	size_t len = 0;
@@ -105,8 +105,8 @@ static void escape(char *into, size_t size, struct slice text)
 			for (size_t i = 0; i < char_len; i++) {
 				out[out_len++] = '\\';
 				out[out_len++] = 'x';
-				out[out_len++] = hex[at[i] >> 4];
-				out[out_len++] = hex[at[i] & 15];
+				hex_write(at + i, 1, out + out_len);
+				out_len += 2;
 			}
 		} else {
 			memcpy(out, at, char_len);

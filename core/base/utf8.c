@@ -1,7 +1,5 @@
 #include "base/utf8.h"
 
-#include <stdint.h>
-
 size_t utf8_length(struct slice text)
 {
 	if (text.len == 0)
@@ -56,6 +54,27 @@ bool utf8_is_valid(struct slice text)
 		text = slice_from(text, len);
 	}
 	return true;
+}
+
+size_t utf8_encode(uint32_t point, char bytes[UTF8_ENCODED_MAX])
+{
+	if (point < 0x80) {
+		bytes[0] = (char)point;
+		return 1;
+	}
+	/* From the last byte on; the first one holds what fits beside the length. */
+	char reversed[UTF8_ENCODED_MAX];
+	size_t n = 0;
+	uint32_t first_max = 0x3f;
+	do {
+		reversed[n++] = (char)(0x80 | (point & 0x3f));
+		point >>= 6;
+		first_max >>= 1;
+	} while (point > first_max);
+	reversed[n++] = (char)((~first_max << 1) | point);
+	for (size_t i = 0; i < n; i++)
+		bytes[i] = reversed[n - 1 - i];
+	return n;
 }
 
 struct slice utf8_cut(struct slice text, size_t max)

@@ -3,6 +3,7 @@
 #define BASE_UTF8_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/slice.h"
 
@@ -10,6 +11,11 @@
 size_t utf8_length(struct slice text);
 
 bool utf8_is_valid(struct slice text);
+
+/* Writes the character of a code point: 1 to 4 bytes for those of Unicode, whose surrogates the caller refuses; 5 or 6
+ * for numbers up to 2^31 - 1, which only Lua's literals know. Gives how many bytes there are. */
+#define UTF8_ENCODED_MAX 6
+size_t utf8_encode(uint32_t point, char bytes[UTF8_ENCODED_MAX]);
 
 /* The longest prefix of at most max bytes that ends on a character boundary; text must be valid. */
 struct slice utf8_cut(struct slice text, size_t max);

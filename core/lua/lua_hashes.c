@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/hex.h"
 #include "lua/libs.h"
 #include "xmpp/scram.h"
 
@@ -23,17 +24,13 @@ static struct slice l_check_slice(lua_State *L, int arg)
 
 static void l_push_bytes(lua_State *L, const unsigned char *bytes, size_t len, bool as_hex)
 {
-	static const char digits[] = "0123456789abcdef";
 	char hex[2 * EVP_MAX_MD_SIZE];
 
 	if (!as_hex) {
 		lua_pushlstring(L, (const char *)bytes, len);
 		return;
 	}
-	for (size_t i = 0; i < len; i++) {
-		hex[2 * i] = digits[bytes[i] >> 4];
-		hex[2 * i + 1] = digits[bytes[i] & 15];
-	}
+	hex_write(bytes, len, hex);
 	lua_pushlstring(L, hex, 2 * len);
 }
 

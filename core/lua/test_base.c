@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/hash.h"
+#include "base/hex.h"
 #include "base/histogram.h"
 #include "base/list.h"
 #include "base/log.h"
@@ -306,6 +307,31 @@ static int l_list_append(lua_State *L)
 
 /* --- text, error, random, memory, clock --------------------------------------------------------------------------- */
 
+/* hex(bytes) -> digits */
+static int l_hex(lua_State *L)
+{
+	struct slice bytes = l_check_slice(L, 1);
+	luaL_Buffer digits;
+	hex_write(bytes.ptr, bytes.len, luaL_buffinitsize(L, &digits, 2 * bytes.len));
+	luaL_pushresultsize(&digits, 2 * bytes.len);
+	return 1;
+}
+
+/* hex_value(character) -> 0 to 15, or -1 */
+static int l_hex_value(lua_State *L)
+{
+	lua_pushinteger(L, hex_value(*l_check_slice(L, 1).ptr));
+	return 1;
+}
+
+/* utf8_encode(code point) -> character */
+static int l_utf8_encode(lua_State *L)
+{
+	char bytes[UTF8_ENCODED_MAX];
+	lua_pushlstring(L, bytes, utf8_encode((uint32_t)luaL_checkinteger(L, 1), bytes));
+	return 1;
+}
+
 static int l_utf8_is_valid(lua_State *L)
 {
 	lua_pushboolean(L, utf8_is_valid(l_check_slice(L, 1)));
@@ -501,6 +527,9 @@ static const luaL_Reg functions[] = {
 	{ "histogram", l_histogram },
 	{ "histogram_bound", l_histogram_bound },
 	{ "list", l_list },
+	{ "hex", l_hex },
+	{ "hex_value", l_hex_value },
+	{ "utf8_encode", l_utf8_encode },
 	{ "utf8_is_valid", l_utf8_is_valid },
 	{ "utf8_cut", l_utf8_cut },
 	{ "error", l_error },

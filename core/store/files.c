@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/hex.h"
 #include "base/list.h"
 #include "base/mem.h"
 
@@ -539,8 +540,6 @@ static bool is_plain(char c, bool keep_underscore)
 	return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c == '_' && keep_underscore);
 }
 
-static const char hex_digits[] = "0123456789abcdef";
-
 /* Encodes as much as fits into max bytes, never half an escape. *rest_r: what did not fit. */
 static size_t encode(struct slice name, bool keep_underscore, char *into, size_t max, struct slice *rest_r)
 {
@@ -554,8 +553,8 @@ static size_t encode(struct slice name, bool keep_underscore, char *into, size_t
 			into[len++] = c;
 		} else {
 			into[len++] = '%';
-			into[len++] = hex_digits[(unsigned char)c >> 4];
-			into[len++] = hex_digits[(unsigned char)c & 15];
+			hex_write(&c, 1, into + len);
+			len += 2;
 		}
 	}
 	into[len] = '\0';
@@ -563,7 +562,8 @@ static size_t encode(struct slice name, bool keep_underscore, char *into, size_t
 	return len;
 }
 
-#define HASH_LEN (2 + 32)
+#define HASH_BYTES 16
+#define HASH_LEN (2 + 2 * HASH_BYTES)
 
 size_t files_encode_name(struct slice name, bool keep_underscore, char into[FILES_NAME_MAX + 1])
 {
@@ -577,20 +577,10 @@ size_t files_encode_name(struct slice name, bool keep_underscore, char into[FILE
 	len = encode(name, keep_underscore, into, FILES_NAME_MAX - HASH_LEN, &rest);
 	into[len++] = '%';
 	into[len++] = '~';
-	for (int i = 0; i < 16; i++) {
-		into[len++] = hex_digits[hash[i] >> 4];
-		into[len++] = hex_digits[hash[i] & 15];
-	}
+	hex_write(hash, HASH_BYTES, into + len);
+	len += 2 * HASH_BYTES;
 	into[len] = '\0';
 	return len;
-}
-
-static int hex_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c = (char)(c | 0x20);
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
 ssize_t files_decode_name(struct slice name, char *into)

@@ -7,6 +7,8 @@
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 
+#include "base/hex.h"
+
 static const EVP_MD *digest_of(enum scram_hash hash)
 {
 	return hash == SCRAM_SHA_1 ? EVP_sha1() : EVP_sha256();
@@ -137,7 +139,6 @@ void scram_prove(enum scram_hash hash, const uint8_t salted[SCRAM_KEY_MAX], stru
 
 void scram_fake_salt(struct slice secret, struct slice user, char into[SCRAM_FAKE_SALT_SIZE])
 {
-	static const char digits[] = "0123456789abcdef";
 	uint8_t mac[SCRAM_KEY_MAX];
 	size_t at = 0;
 
@@ -147,8 +148,8 @@ void scram_fake_salt(struct slice secret, struct slice user, char into[SCRAM_FAK
 	for (size_t i = 0; i < 16; i++) {
 		if (i == 4 || i == 6 || i == 8 || i == 10)
 			into[at++] = '-';
-		into[at++] = digits[mac[i] >> 4];
-		into[at++] = digits[mac[i] & 15];
+		hex_write(&mac[i], 1, into + at);
+		at += 2;
 	}
 	into[at] = '\0';
 }

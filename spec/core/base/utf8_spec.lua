@@ -52,4 +52,15 @@ describe("UTF-8", function()
 			assert.equal(cuts[max], T.utf8_cut(text, max))
 		end
 	end)
+
+	it("is written for every number that Lua knows a character for", function()
+		for bits = 0, 31 do
+			for point = (1 << bits) - 1, bits < 31 and (1 << bits) or 0 do
+				assert.equal(utf8.char(point), T.utf8_encode(point), point)
+			end
+		end
+		for point = 0, 0x10ffff, 97 do
+			assert.equal(utf8.char(point), T.utf8_encode(point), point)
+		end
+	end)
 end)
