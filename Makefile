@@ -155,7 +155,7 @@ build/npm/.installed: spec/interop/package.json spec/interop/package-lock.json
 	@mkdir -p $(@D)
 	@cp $^ $(@D)
 	@echo "Installing from npm: what spec/interop/package.json names"
-	@cd $(@D) && npm ci --no-audit --no-fund --loglevel=error
+	@cd $(@D) && "$(CURDIR)/tools/again" npm ci --no-audit --no-fund --loglevel=error
 	@touch $@
 
 ## fetch Converse.js, the web client that mod_conversejs serves, from npm (make install installs it then)

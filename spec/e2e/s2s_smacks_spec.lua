@@ -1,6 +1,7 @@
 -- Stream management between servers (XEP-0198), seen by the other server: who came to us, and whom we came to.
 
 local client = require "spec.support.client"
+local disk = require "spec.support.disk"
 local federation = require "spec.support.federation"
 local loop = require "spec.support.loop"
 
@@ -161,13 +162,12 @@ describe("A server that comes to us", function()
 end)
 
 describe("A server that comes to us while the disk is full", function()
-	local disk, server, verona
+	local small, lack = disk.mount "2m"
+	if not small then return pending(lack) end
+	local server, verona
 
 	setup(function()
-		local pipe <close> = io.popen "mktemp -d /tmp/couplet-disk.XXXXXX"
-		disk = pipe:read "l"
-		assert(os.execute(("mount -t tmpfs -o size=2m,mode=700 couplet-spec '%s'"):format(disk)), "cannot mount (not root?)")
-		server = federation.alone { config = ("data_path = %q; storage = 'sqlite'"):format(disk) }
+		server = federation.alone { config = ("data_path = %q; storage = 'sqlite'"):format(small.folder) }
 		for _, text in ipairs { "No space left", "disk is full", "could not be", "database or disk", "is lost" } do
 			server:expects_error(text)
 		end
@@ -175,7 +175,7 @@ describe("A server that comes to us while the disk is full", function()
 	end)
 	teardown(function()
 		local ok, why = pcall(server.stop, server)
-		os.execute(("umount '%s' && rmdir '%s'"):format(disk, disk))
+		small:unmount()
 		assert(ok, why)
 	end)
 
@@ -185,12 +185,12 @@ describe("A server that comes to us while the disk is full", function()
 		verona:receives("<enabled " .. SM .. "/>")
 		verona:sends(message(1, "absent@montague.example") .. "<r " .. SM .. "/>")
 		verona:receives("<a " .. SM .. " h='1'/>")
-		os.execute(("dd if=/dev/zero of='%s/filler' bs=4k 2>/dev/null"):format(disk))
+		small:fills()
 		local body = ("x"):rep(60000)
 		verona:sends((message(2, "absent@montague.example"):gsub("<body>2", "<body>" .. body)) .. "<r " .. SM .. "/>")
 		verona:sees_the_end()
 		for _, stanza in ipairs(verona.inbox) do assert.not_equal("a", stanza.name) end
-		assert(os.remove(disk .. "/filler"))
+		small:empties()
 		local absent = server:client { user = "absent" }:logs_in()
 		absent:sends "<presence/>"
 		absent:awaits "<message id='m1'/>"

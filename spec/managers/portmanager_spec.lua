@@ -3,9 +3,23 @@ local fake = require "spec.support.fake_native"
 describe("Ports", function ()
 	local world, portmanager
 
-	local function begin(config)
+	-- A library, on a machine that has IPv6 or not.
+	local function load_library(has_ipv6)
+		local io_open = io.open
+		io.open = function (path, ...) -- luacheck: ignore 122
+			if path ~= "/proc/net/if_inet6" then return io_open(path, ...) end
+			local file = assert(io.tmpfile())
+			file:write(has_ipv6 and "00000000000000000000000000000001 01 80 10 80       lo\n" or "")
+			file:seek "set"
+			return file
+		end
+		finally(function () io.open = io_open end) -- luacheck: ignore 122
+		return world.load("portmanager")
+	end
+
+	local function begin(config, has_ipv6)
 		world = fake.start { config = config }
-		portmanager = world.load("portmanager")
+		portmanager = load_library(has_ipv6 ~= false)
 	end
 	after_each(function () world.stop() end)
 
@@ -34,6 +48,14 @@ describe("Ports", function ()
 		assert.same({}, open())
 		portmanager.activate_all()
 		assert.same({ "* 1000", ":: 1000" }, open())
+	end)
+
+	it("are those of IPv4 alone on a machine that has no IPv6", function ()
+		begin(nil, false)
+		offer(thing())
+		offer(thing { name = "inside", default_port = 2000, private = true })
+		portmanager.activate_all()
+		assert.same({ "* 1000", "127.0.0.1 2000" }, open())
 	end)
 
 	local function limits_of(key) return world.listeners[key].limits end

@@ -187,7 +187,7 @@ function server:awaits_log(text, after)
 		local _, to = self:log():find(text, after or 1, true)
 		finish = to
 		return to or self.output_ended
-	end, ("the log to say %q"):format(text), nil, 2)
+	end, function() return ("the log to say %q; it ends:\n%s"):format(text, self:tail()) end, nil, 2)
 	if not finish then error(("the server ended without saying %q:\n%s"):format(text, self:tail()), 2) end
 	return finish
 end

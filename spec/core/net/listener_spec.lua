@@ -35,10 +35,11 @@ describe("a listener", function()
 	it("listens on IPv6 alone with two colons, so that both can have the same port", function()
 		local callbacks, server = world.recorder()
 		local v6, why = loop:listen { interface = "::", accepted = callbacks.accepted, closed = callbacks.closed }
-		if not v6 then -- a machine without IPv6
-			assert.is_truthy(why:find("IP version", 1, true))
-			return
-		end
+		local probe = socket.tcp6()
+		local has_ipv6 = probe and probe:bind("::1", 0)
+		if probe then probe:close() end
+		if not v6 then assert.is_truthy(why:find("IP version", 1, true)) end
+		if not has_ipv6 then return pending "this machine has no IPv6" end
 		local v4 = assert(loop:listen { interface = "*", port = v6:port(), refuse = true })
 		local peer = connect(v6:port(), "::1")
 		world.wait(loop, "it is accepted", function() return server.conn end)

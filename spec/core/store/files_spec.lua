@@ -1,6 +1,7 @@
 --- What store/files promises of the disk, through util.files; the disk is made to fail by T.files_fail_at and by a full
 --- file system.
 
+local disk = require "spec.support.disk";
 local T = require "couplet_core";
 local fake = require "spec.support.fake_module";
 local files = require "prosody.util.files";
@@ -241,20 +242,16 @@ describe("atomic files", function ()
 	end);
 
 	describe("on a full disk", function ()
-		local mount;
+		local small, why;
 
-		before_each(function ()
-			mount = directory .. "/mount";
-			files.mkdir(mount);
-			if not os.execute(("mount -t tmpfs -o size=256k tmpfs '%s' 2>/dev/null"):format(mount)) then mount = nil; end
-		end);
-
+		before_each(function () small, why = disk.mount "256k"; end);
 		after_each(function ()
-			if mount then os.execute(("umount '%s'"):format(mount)); end
+			if small then small:unmount(); end
 		end);
 
 		it("say so to the writer, keep the old content, and work again when there is room", function ()
-			if not mount then return pending "mounting a small file system needs root"; end
+			if not small then return pending(why); end
+			local mount = small.folder;
 			for _, deferred in ipairs { false, true } do
 				files.defer(deferred);
 				for _ = 1, 10 do

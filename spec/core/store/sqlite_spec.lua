@@ -6,6 +6,7 @@ if not found then
 	return;
 end
 
+local disk = require "spec.support.disk";
 local fake = require "spec.support.fake_module";
 local sqlite3 = require "prosody.util.sqlite3";
 
@@ -198,30 +199,25 @@ describe("an SQLite database", function ()
 	end);
 
 	describe("on a full disk", function ()
-		local mount;
+		local small, why;
 
 		before_each(function ()
-			mount = directory .. "/mount";
-			os.execute(("mkdir '%s'"):format(mount));
-			if not os.execute(("mount -t tmpfs -o size=1m tmpfs '%s' 2>/dev/null"):format(mount)) then mount = nil; end
+			small, why = disk.mount "1m";
 		end);
 
 		after_each(function ()
-			if mount then os.execute(("umount '%s'"):format(mount)); end
+			if small then small:unmount(); end
 		end);
 
 		it("reports the turn as lost, keeps what was committed, and recovers when there is room", function ()
-			if not mount then return pending "mounting a small file system needs root"; end
-			local full = assert(sqlite3.open(mount .. "/test.sqlite"));
+			if not small then return pending(why); end
+			local full = assert(sqlite3.open(small.folder .. "/test.sqlite"));
 			assert(full:exec("CREATE TABLE t (a INTEGER PRIMARY KEY, b)"));
 			assert(full:exec("INSERT INTO t VALUES (0, ?)", "first"));
 			assert.is_true(full:commit());
 			local committed = 1;
 			for _ = 1, 3 do
-				local filler = assert(io.open(mount .. "/filler", "w"));
-				filler:setvbuf("no");
-				while filler:write(("x"):rep(4096)) do end
-				filler:close();
+				small:fills();
 				local lost_turns = 0;
 				for _ = 1, 20 do
 					for _ = 1, 5 do full:exec("INSERT INTO t (b) VALUES (?)", ("y"):rep(20000)); end
@@ -235,7 +231,7 @@ describe("an SQLite database", function ()
 					assert.equal(committed, count(full));
 				end
 				assert.is_true(lost_turns > 0);
-				os.remove(mount .. "/filler");
+				small:empties();
 				assert(full:exec("INSERT INTO t (b) VALUES (?)", "after"));
 				assert.is_true(full:commit());
 				committed = committed + 1;
