@@ -1,5 +1,7 @@
 #include "base/utf8.h"
 
+#include <assert.h>
+
 size_t utf8_length(struct slice text)
 {
 	if (text.len == 0)
@@ -54,6 +56,18 @@ bool utf8_is_valid(struct slice text)
 		text = slice_from(text, len);
 	}
 	return true;
+}
+
+uint32_t utf8_next(struct slice *text)
+{
+	const unsigned char *b = (const unsigned char *)text->ptr;
+	size_t len = utf8_length(*text);
+	assert(len > 0);
+	uint32_t point = len == 1 ? b[0] : b[0] & (0xffu >> (len + 1));
+	for (size_t i = 1; i < len; i++)
+		point = point << 6 | (b[i] & 0x3f);
+	*text = slice_from(*text, len);
+	return point;
 }
 
 size_t utf8_encode(uint32_t point, char bytes[UTF8_ENCODED_MAX])

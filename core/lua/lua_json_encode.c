@@ -1,5 +1,5 @@
-/* util.json's writing. Fails on broken UTF-8, infinities, NaN and tables nested too deeply (or in themselves); functions,
- * threads and userdata become null, as modules expect. */
+/* util.json's writing. Fails on broken UTF-8, infinities, NaN and tables nested too deeply (or in themselves);
+ * functions, threads and userdata become null, as modules expect. */
 #include <lauxlib.h>
 #include <math.h>
 #include <stdio.h>

@@ -324,6 +324,15 @@ static int l_hex_value(lua_State *L)
 	return 1;
 }
 
+/* utf8_next(text that begins with a character) -> code point, rest */
+static int l_utf8_next(lua_State *L)
+{
+	struct slice text = l_check_slice(L, 1);
+	lua_pushinteger(L, utf8_next(&text));
+	lua_pushlstring(L, text.ptr, text.len);
+	return 2;
+}
+
 /* utf8_encode(code point) -> character */
 static int l_utf8_encode(lua_State *L)
 {
@@ -530,6 +539,7 @@ static const luaL_Reg functions[] = {
 	{ "hex", l_hex },
 	{ "hex_value", l_hex_value },
 	{ "utf8_encode", l_utf8_encode },
+	{ "utf8_next", l_utf8_next },
 	{ "utf8_is_valid", l_utf8_is_valid },
 	{ "utf8_cut", l_utf8_cut },
 	{ "error", l_error },

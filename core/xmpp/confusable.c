@@ -76,18 +76,6 @@ static const char *twin_of(uint32_t point)
 	return NULL;
 }
 
-/* One code point of valid UTF-8; moves text on. */
-static uint32_t next_point(struct slice *text)
-{
-	const unsigned char *b = (const unsigned char *)text->ptr;
-	size_t len = utf8_length(*text);
-	uint32_t point = len == 1 ? b[0] : b[0] & (0xffu >> (len + 1));
-	for (size_t i = 1; i < len; i++)
-		point = point << 6 | (b[i] & 0x3f);
-	*text = slice_from(*text, len);
-	return point;
-}
-
 /* NFKC of NUL-terminated UTF-8 in place. */
 static int normalise(char *text, size_t size)
 {
@@ -107,7 +95,7 @@ static int replace(struct slice in, char *into, size_t size)
 	size_t len = 0;
 	while (in.len > 0) {
 		const char *start = in.ptr;
-		const char *looks = twin_of(next_point(&in));
+		const char *looks = twin_of(utf8_next(&in));
 		struct slice piece = looks != NULL ? slice_of_str(looks) : slice_of(start, (size_t)(in.ptr - start));
 		if (len + piece.len >= size)
 			return -1;

@@ -89,15 +89,9 @@ static int decode(struct slice text, uint32_t *points, size_t max)
 {
 	size_t n = 0;
 	while (text.len > 0) {
-		size_t len = utf8_length(text);
-		const unsigned char *b = (const unsigned char *)text.ptr;
-		if (len == 0 || b[0] == 0 || n == max)
+		if (utf8_length(text) == 0 || text.ptr[0] == 0 || n == max)
 			return -1;
-		uint32_t point = len == 1 ? b[0] : b[0] & (0xffu >> (len + 1));
-		for (size_t i = 1; i < len; i++)
-			point = point << 6 | (b[i] & 0x3f);
-		points[n++] = point;
-		text = slice_from(text, len);
+		points[n++] = utf8_next(&text);
 	}
 	return (int)n;
 }
@@ -107,13 +101,11 @@ static int encode(const uint32_t *points, size_t n, char *into, size_t max)
 {
 	size_t len = 0;
 	for (size_t i = 0; i < n; i++) {
-		uint32_t p = points[i];
-		size_t more = p < 0x80 ? 1 : p < 0x800 ? 2 : p < 0x10000 ? 3 : 4;
+		char bytes[UTF8_ENCODED_MAX];
+		size_t more = utf8_encode(points[i], bytes);
 		if (len + more > max)
 			return -1;
-		for (size_t j = more - 1; j > 0; j--, p >>= 6)
-			into[len + j] = (char)(0x80 | (p & 0x3f));
-		into[len] = more == 1 ? (char)p : (char)((0xf00u >> more & 0xff) | p);
+		memcpy(into + len, bytes, more);
 		len += more;
 	}
 	return (int)len;

@@ -59,8 +59,15 @@ describe("UTF-8", function()
 				assert.equal(utf8.char(point), T.utf8_encode(point), point)
 			end
 		end
+	end)
+
+	it("is read and written character by character", function()
 		for point = 0, 0x10ffff, 97 do
-			assert.equal(utf8.char(point), T.utf8_encode(point), point)
+			if point < 0xd800 or point > 0xdfff then
+				local character = utf8.char(point)
+				assert.equal(character, T.utf8_encode(point))
+				assert.same({ point, "rest" }, { T.utf8_next(character .. "rest") })
+			end
 		end
 	end)
 end)
