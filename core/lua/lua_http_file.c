@@ -7,18 +7,32 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "lua/bind.h"
 #include "lua/core.h"
 #include "lua/http_private.h"
 #include "net/conn.h"
+#include "net/loop.h"
 
 #define FILE_TYPE "couplet.http.file"
+#define STAMP_TYPE "couplet.http.stamp"
 
-enum { PATH_MAX_BYTES = 8 * 1024, FILE_PIECE = 64 * 1024, QUEUE_ENOUGH = 256 * 1024 };
+enum { PATH_MAX_BYTES = 8 * 1024, FILE_PIECE = 64 * 1024, QUEUE_ENOUGH = 256 * 1024, SETTLED_SECONDS = 2 };
 
 struct lua_file {
 	int fd;
 	off_t size;
+};
+
+/* By which a file is known again, and where it was found. */
+struct stamp {
+	struct loop *loop; /* NULL: there is none, in specs */
+	int64_t looked_ms;
+	dev_t device;
+	ino_t inode;
+	off_t size;
+	struct timespec written, changed;
+	char path[];
 };
 
 static struct lua_file *l_check_file(lua_State *L, int index)
@@ -128,6 +142,49 @@ static int l_file_read(lua_State *L)
 	return 1;
 }
 
+/* ---- is it still the same? ---- */
+
+static bool is_time(struct timespec a, struct timespec b) { return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec; }
+
+/* file:stamp(path) -> stamp, or nil when the file has changed so recently that a further change might not show in its
+ * times. path: where it was found. */
+static int l_file_stamp(lua_State *L)
+{
+	struct lua_file *file = l_check_file(L, 1);
+	struct slice path;
+	path.ptr = luaL_checklstring(L, 2, &path.len);
+	struct stat facts;
+	time_t settled = (time_t)clock_wall() - SETTLED_SECONDS;
+	if (fstat(file->fd, &facts) != 0 || facts.st_mtim.tv_sec >= settled || facts.st_ctim.tv_sec >= settled)
+		return 0;
+	struct lua_core *core = lua_core_of(L);
+	struct stamp *stamp = lua_newuserdatauv(L, sizeof(*stamp) + path.len + 1, 0);
+	*stamp = (struct stamp){ .loop = core != NULL ? core->server->loop : NULL, .looked_ms = -1,
+				 .device = facts.st_dev, .inode = facts.st_ino, .size = facts.st_size,
+				 .written = facts.st_mtim, .changed = facts.st_ctim };
+	memcpy(stamp->path, path.ptr, path.len + 1);
+	luaL_setmetatable(L, STAMP_TYPE);
+	return 1;
+}
+
+/* stamp:is_current() -> is what stands there now the file that was stamped, unchanged? Looks once a millisecond. The
+ * way there may lead through links by now: what it leads to is the very file that was opened without following any. */
+static int l_stamp_is_current(lua_State *L)
+{
+	struct stamp *stamp = luaL_checkudata(L, 1, STAMP_TYPE);
+	int64_t now_ms = stamp->loop != NULL ? loop_now_ms(stamp->loop) : 0;
+	struct stat facts;
+	bool is_current = stamp->loop != NULL && stamp->looked_ms == now_ms;
+	if (!is_current && fstatat(AT_FDCWD, stamp->path, &facts, AT_SYMLINK_NOFOLLOW) == 0)
+		is_current = facts.st_dev == stamp->device && facts.st_ino == stamp->inode && facts.st_size == stamp->size
+			     && is_time(facts.st_mtim, stamp->written) && is_time(facts.st_ctim, stamp->changed);
+	stamp->looked_ms = is_current ? now_ms : -1;
+	lua_pushboolean(L, is_current);
+	return 1;
+}
+
+/* ---- to a connection ---- */
+
 /* conn:send_file(file, offset, count) -> bytes queued, as many as its queue should hold now; nil and an error when the
  * file ended too early (it was cut meanwhile) or the connection takes no more. */
 int l_conn_send_file(lua_State *L)
@@ -176,9 +233,12 @@ void l_add_http_files(lua_State *L)
 	};
 	static const luaL_Reg methods[] = {
 		{ "read", l_file_read },
+		{ "stamp", l_file_stamp },
 		{ "close", l_file_close },
 		{ NULL, NULL },
 	};
+	static const luaL_Reg stamp_methods[] = { { "is_current", l_stamp_is_current }, { NULL, NULL } };
 	l_new_type(L, FILE_TYPE, methods, l_file_close);
+	l_new_type(L, STAMP_TYPE, stamp_methods, NULL);
 	luaL_setfuncs(L, functions, 0);
 }

@@ -80,6 +80,7 @@ describe("The web server", function()
 		folder = pipe:read "l"
 		assert(os.execute(([[cd '%s' && mkdir -p www/sub plugins && printf 'hello world' >www/a.txt
 			printf '<p>' >www/sub/index.html
+			for name in written renamed linked gone; do printf first >www/$name.txt && touch -r / www/$name.txt; done
 			mkdir www/empty && printf secret >secret && ln -s ../secret www/link && printf x >'www/a b.svg']]):format(folder)))
 		local file <close> = assert(io.open(folder .. "/plugins/mod_webtest.lua", "w"))
 		file:write(module_text)
@@ -327,6 +328,34 @@ describe("The web server", function()
 		end)
 
 		it("and not what links lead to", function() assert.equal(403, get("/link").status) end)
+
+		-- Small ones that have not changed lately are kept in memory (net.http.kept).
+		it("as they are now, whatever became of them since they were asked for last", function()
+			local function run(command) assert(os.execute(("cd '%s/www' && %s"):format(folder, command))) end
+			local names = { "written", "renamed", "linked", "gone" }
+			loop.await(function()
+				return os.time() - lfs.attributes(folder .. "/www/gone.txt", "change") > 3
+			end, "the files to be old")
+			local tags = {}
+			for _ = 1, 3 do
+				for _, name in ipairs(names) do
+					local response = get("/" .. name .. ".txt")
+					assert.same({ 200, "first" }, { response.status, response.body })
+					tags[name] = response.headers.etag
+				end
+			end
+			assert.equal("rs", get("/gone.txt", { Range = "bytes=2-3" }).body)
+			assert.equal("5", http.request(server, "HEAD", "/gone.txt").headers["content-length"])
+			assert.equal(304, get("/gone.txt", { ["If-None-Match"] = tags.gone }).status)
+			run "printf other >written.txt && touch -r / written.txt" -- as long and, it says, as old
+			run "printf other >new && mv new renamed.txt && mv linked.txt old && ln -s old linked.txt && rm gone.txt"
+			for name, expected in pairs { written = 200, renamed = 200, linked = 403, gone = 404 } do
+				local response = get("/" .. name .. ".txt")
+				assert.equal(expected, response.status, name)
+				assert.equal(expected == 200, response.body == "other", name)
+			end
+			assert.equal(200, get("/renamed.txt", { ["If-None-Match"] = tags.renamed }).status)
+		end)
 	end)
 
 	it("shows browsers a page for errors", function()

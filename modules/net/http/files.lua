@@ -1,8 +1,10 @@
 --- Files of a directory for net.http.server: serve { path = directory } gives a handler for a route "GET /*".
 --
 -- Understands conditions (RFC 9110 13) and single ranges (14). Always true: nothing outside of the directory is opened,
--- whatever path is asked for, and no link is followed (net.http.wire's open); a file is never read into memory.
+-- whatever path is asked for, and no link is followed (net.http.wire's open); only small files are read into memory
+-- (net.http.kept).
 
+local kept = require "prosody.net.http.kept"
 local log = require "prosody.util.logger".init("http.files")
 local wire = require "net.http.wire"
 
@@ -139,13 +141,23 @@ local function wanted_range(headers, tag, mtime, size)
 	return first, last - first + 1
 end
 
---- Answers with a file that wire.open gave (taken): conditions and ranges are understood, headers that the response has
--- already stay, content_type is one of them or this one. True, or a status.
+local function close(file)
+	if file then
+		file:close()
+	end
+end
+
+--- Answers with a file that wire.open gave (taken), or with facts.text: conditions and ranges are understood, headers
+-- that the response has already stay, content_type is one of them or this one. True, or a status.
 local function send(event, file, facts, content_type)
 	local request, response = event.request, event.response
-	local tag = "\"" .. facts.tag .. "\""
+	local tag, text = facts.etag, facts.text
+	if not tag then -- kept ones are asked for again
+		tag = "\"" .. facts.tag .. "\""
+		facts.etag, facts.last_modified = tag, wire.date(facts.mtime)
+	end
 	local headers = {
-		etag = tag, last_modified = wire.date(facts.mtime), accept_ranges = "bytes",
+		etag = tag, last_modified = facts.last_modified, accept_ranges = "bytes",
 		content_type = content_type, x_content_type_options = "nosniff",
 	}
 	for header, value in pairs(response.headers) do -- what a module has said before stays
@@ -154,7 +166,7 @@ local function send(event, file, facts, content_type)
 	response.headers = headers
 	local status = failed_condition(request.headers, tag, facts.mtime)
 	if status then
-		file:close()
+		close(file)
 		return status
 	end
 	local offset, count
@@ -162,17 +174,26 @@ local function send(event, file, facts, content_type)
 		offset, count = wanted_range(request.headers, tag, facts.mtime, facts.size)
 	end
 	if offset == false then
-		file:close()
+		close(file)
 		headers.content_range = "bytes */" .. facts.size
 		return 416
 	elseif offset then
 		response.status_code = 206
 		headers.content_range = ("bytes %d-%d/%d"):format(offset, offset + count - 1, facts.size)
 	end
-	response:send_file(file, offset or 0, count or facts.size)
+	if text then
+		response:send(offset and s_sub(text, offset + 1, offset + count) or text)
+	else
+		response:send_file(file, offset or 0, count or facts.size)
+	end
 	return true
 end
 _M.send = send
+
+-- Of what open gave: facts of a file, and not of a directory or why there is none?
+local function is_file(facts)
+	return type(facts) == "table" and facts.kind == "file"
+end
 
 local function failure(path, why)
 	if why == "not-found" then
@@ -192,14 +213,19 @@ local function redirect_to_directory(event)
 	return 301
 end
 
-local function send_index(event, root, path, index_files, types)
+-- Of a file that a folder has: its type, looked up once as long as the file is kept.
+local function send_typed(event, file, facts, path, types)
+	facts.type = facts.type or type_of(path, types)
+	return send(event, file, facts, facts.type)
+end
+
+local function send_index(event, open, path, index_files, types)
 	for _, name in ipairs(index_files) do
-		local file, facts = wire.open(root, path .. name)
-		if file and facts.kind == "file" then
-			return send(event, file, facts, type_of(name, types))
-		elseif file then
-			file:close()
+		local file, facts = open(path .. name)
+		if is_file(facts) then
+			return send_typed(event, file, facts, name, types)
 		end
+		close(file)
 	end
 	return 403
 end
@@ -216,20 +242,18 @@ local function takes_gzip(accept)
 end
 
 -- "x.js.gz" in the place of "x.js", for those who take it so (RFC 9110 8.4). The type is that of what is inside.
-local function open_precompressed(event, root, path)
+local function open_precompressed(event, open, path)
 	local request, response = event.request, event.response
 	response.headers.vary = "Accept-Encoding"
-	if not takes_gzip(request.headers.accept_encoding) then
-		return nil
+	if takes_gzip(request.headers.accept_encoding) then
+		local file, facts = open(path .. ".gz")
+		if is_file(facts) then
+			response.headers.content_encoding = "gzip"
+			return file, facts
+		end
+		close(file)
 	end
-	local file, facts = wire.open(root, path .. ".gz")
-	if file and facts.kind == "file" then
-		response.headers.content_encoding = "gzip"
-		return file, facts
-	elseif file then
-		file:close()
-	end
-	return nil
+	return open(path)
 end
 
 --- A handler for files below options.path (or options itself, a path). options: index_files (those of a directory, none
@@ -243,35 +267,35 @@ function _M.serve(options)
 	local types = with_charsets(options.mime_map or common_types)
 	local index_files = options.directory_index == false and {} or options.index_files or { "index.html", "index.htm" }
 	local directory, name = s_match(root, "^(.*)/([^/]+)$")
+	local open = kept.new(root)
+	local open_own = kept.new(directory == "" and "/" or directory or ".")
 	return function (event, path)
 		local file, facts
 		if path == nil then
-			file, facts = wire.open(directory == "" and "/" or directory or ".", name or root)
 			path = name or root
+			file, facts = open_own(path)
 		else
 			if s_sub(path, 1, 1) == "/" then
 				path = s_sub(path, 2)
 			end
 			if #path > 4096 then
 				return 414
-			end
-			if options.precompressed then
-				file, facts = open_precompressed(event, root, path)
-			end
-			if not file then
-				file, facts = wire.open(root, path)
+			elseif options.precompressed then
+				file, facts = open_precompressed(event, open, path)
+			else
+				file, facts = open(path)
 			end
 		end
-		if not file then
+		if is_file(facts) then
+			return send_typed(event, file, facts, path, types)
+		elseif not file then
 			return failure(root .. "/" .. path, facts)
-		elseif facts.kind == "file" then
-			return send(event, file, facts, type_of(path, types))
 		end
 		file:close()
 		if path ~= "" and s_sub(path, -1) ~= "/" then
 			return redirect_to_directory(event)
 		end
-		return send_index(event, root, path, index_files, types)
+		return send_index(event, open, path, index_files, types)
 	end
 end
 
