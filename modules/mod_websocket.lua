@@ -17,6 +17,7 @@ module:depends("http")
 local base64 = require "prosody.util.encodings".base64
 local frames = require "prosody.net.websocket.frames"
 local contains_token = require "prosody.util.http".contains_token
+local monotonic = require "prosody.util.time".monotonic
 local native = require "couplet.native"
 local new_id = require "prosody.util.id".medium
 local server = require "prosody.net.http.server"
@@ -28,25 +29,17 @@ local NS_FRAMING = "urn:ietf:params:xml:ns:xmpp-framing"
 local GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11" -- RFC 6455 1.3
 local PINGS_MAX, PINGS_SECONDS = 10, 10
 
-local is_considered_secure = module:get_option_boolean("consider_websocket_secure", false)
 local fragments_max = module:get_option_integer("websocket_frame_fragment_limit", 8, 1)
 local login_seconds = module:get_option_period("c2s_timeout", "30 seconds")
 local idle_seconds = module:get_option_period("c2s_idle_timeout", "5 minutes")
 local stanza_bytes = module:get_option_integer("c2s_stanza_size_limit", 256 * 1024, 10000)
 local unauthed_bytes = module:get_option_integer("c2s_unauthed_stanza_size_limit", 8192, 1024)
 
-local monotonic = require "prosody.util.time".monotonic
-
-local allowed_origins -- known once the ports are
-local function origins()
-	if not allowed_origins then
-		allowed_origins = web.origins(module, { "websocket_origins", "cross_domain_websocket" }, {
-			module:http_url("websocket", "/xmpp-websocket"), module:http_url("websocket", "/xmpp-websocket", "internal"),
-		})
-	end
-	return allowed_origins
-end
-module:hook_global("config-reloaded", function () allowed_origins = nil end)
+local entrance = web.entrance(module, {
+	name = "websocket", path = "/xmpp-websocket", title = "WebSocket",
+	origin_options = { "websocket_origins", "cross_domain_websocket" },
+	is_considered_secure = module:get_option_boolean("consider_websocket_secure", false),
+})
 
 -- Sockets: { conn, frames (native.websocket), session, ip, secure, was_opened, is_opening, is_closed, awaits_pong }.
 -- While a stream is open, its stanzas go between connection and session without coming here.
@@ -125,8 +118,7 @@ local function handle_open(socket, element)
 	socket.frames:carry(session, true)
 	write_text(socket, tostring(st.stanza("open", { xmlns = NS_FRAMING, from = host, id = session.streamid,
 		version = "1.0", ["xml:lang"] = "en" })))
-	local features = web.features(session)
-	if not session.destroyed then session.send(features) end
+	web.send_features(session)
 end
 
 local function handle_close(socket)
@@ -187,7 +179,7 @@ local listener = {}
 function listener.onincoming(conn, data)
 	local socket = sockets[conn]
 	if not socket or socket.is_closed then return end
-	if data then socket.frames:push(data) end
+	if data and not socket.frames:push(data) then return listener.onfull(conn) end
 	read(socket)
 end
 
@@ -225,7 +217,7 @@ local function start(event)
 	local request, conn = event.request, event.request.conn
 	local socket = {
 		conn = conn, is_opening = true,
-		ip = request.ip, secure = request.secure or is_considered_secure or nil, pings = 0, pings_since = monotonic(),
+		ip = request.ip, secure = entrance:is_secure(request), pings = 0, pings_since = monotonic(),
 	}
 	sockets[conn] = socket
 	socket.timer = native.timer(login_seconds, function ()
@@ -246,17 +238,9 @@ local function handle_request(event)
 	if not contains_token(headers.upgrade or "", "websocket") then
 		response.status_code = 426
 		response.headers.upgrade = "websocket"
-		return module:fire_event("http-message", {
-			response = response, title = "WebSocket",
-			message = "This is where chat clients connect. Enter this address into one; a browser shows nothing else here.",
-			warning = not (event.request.secure or is_considered_secure)
-				and "This connection is not secure, so nobody can log in over it." or nil,
-		}) or 426
+		return entrance:describe(event) or 426
 	end
-	if not web.is_allowed_origin(event.request, origins()) then
-		module:log("info", "A page of %s may not connect; websocket_origins lists those that may", headers.origin)
-		return 403
-	end
+	if not entrance:admits(event.request) then return 403 end
 	local key = headers.sec_websocket_key
 	local nonce = key and base64.decode(key)
 	if headers.sec_websocket_version ~= "13" then

@@ -1,8 +1,9 @@
---- What XMPP over WebSocket and over BOSH have in common: which host, which page may come, which features.
+--- What XMPP over WebSocket and over BOSH have in common: which host, which page may come, what a browser that comes
+-- without a page is told, which features.
 local st = require "prosody.util.stanza"
 
 local hosts = prosody.hosts
-local ipairs, require, type = ipairs, require, type
+local ipairs, require, setmetatable = ipairs, require, setmetatable
 local s_lower, s_match = string.lower, string.match
 
 local _M = {}
@@ -25,11 +26,13 @@ function _M.find_host(to, module_name)
 	return name
 end
 
---- <stream:features/> for the session.
-function _M.features(session)
+--- Sends <stream:features/>, if the session lasts that long.
+function _M.send_features(session)
 	local features = st.stanza("stream:features", { ["xmlns:stream"] = NS_STREAMS })
 	hosts[session.host].events.fire_event("stream-features", { origin = session, session = session, features = features })
-	return features
+	if not session.destroyed then
+		session.send(features)
+	end
 end
 
 --- A stream error, as an element that stands alone. condition nil: none.
@@ -45,24 +48,10 @@ function _M.stream_error(condition, text)
 	return element
 end
 
---- May a page of this origin (nil: no browser, or not from a page) open sessions? Its own host may, so may those in
--- allowed (a set, or true for all).
-function _M.is_allowed_origin(request, allowed)
-	local origin = request.headers.origin
-	if not origin or allowed == true then
-		return true
-	end
-	local host = s_match(s_lower(origin), "^https?://([^/]+)$")
-	if host and request.host and host == s_lower(request.host) then
-		return true
-	end
-	return type(allowed) == "table" and allowed:contains(origin)
-end
-
---- The option of that name as is_allowed_origin wants it; host_urls: our own addresses, whose origins may come too.
-function _M.origins(module, names, host_urls)
+--- The origins of these options of a module: a set, or true for all.
+function _M.named_origins(module, options)
 	local set = require "prosody.util.set".new()
-	for _, name in ipairs(names) do
+	for _, name in ipairs(options) do
 		local value = module:get_option(name)
 		if value == true then
 			return true
@@ -70,10 +59,62 @@ function _M.origins(module, names, host_urls)
 			set:include(module:get_option_set(name))
 		end
 	end
-	for _, url in ipairs(host_urls) do
-		set:add(s_match(url, "^(https?://[^/]+)"))
-	end
 	return set
+end
+
+local entrance = {}
+local entrance_mt = { __index = entrance, __name = "entrance" }
+
+--- Where the clients of a module come in. options: name and path, as the module provides them; title, for people;
+-- origin_options, the names of the options that list origins; is_considered_secure, without TLS to us.
+function _M.entrance(module, options)
+	local self = setmetatable({
+		_module = module, _name = options.name, _path = options.path, _title = options.title,
+		_origin_options = options.origin_options, _is_considered_secure = options.is_considered_secure,
+		_origins = nil, -- known once the ports are
+	}, entrance_mt)
+	module:hook_global("config-reloaded", function () self._origins = nil end)
+	return self
+end
+
+--- True or nil.
+function entrance:is_secure(request)
+	return request.secure or self._is_considered_secure or nil
+end
+
+local function is_named(self, origin)
+	local module = self._module
+	if not self._origins then
+		self._origins = _M.named_origins(module, self._origin_options)
+		for _, mode in ipairs { "external", "internal" } do
+			if self._origins == true then break end
+			local url = module:http_url(self._name, self._path, mode)
+			self._origins:add(s_match(url, "^(https?://[^/]+)"))
+		end
+	end
+	return self._origins == true or self._origins:contains(origin)
+end
+
+--- May this request open a session? A page's may when its origin is the host that it asks, one of our own addresses, or
+-- named in the options (SECURITY E5, E6); no origin: no page. A refusal is logged.
+function entrance:admits(request)
+	local origin = request.headers.origin
+	local host = origin and s_match(s_lower(origin), "^https?://([^/]+)$")
+	if not origin or (host and request.host and host == s_lower(request.host)) or is_named(self, origin) then
+		return true
+	end
+	self._module:log("info", "A page of %s may not connect; %s lists those that may", origin, self._origin_options[1])
+	return false
+end
+
+--- The page for people who look at the address; nil when nothing makes pages.
+function entrance:describe(event)
+	return self._module:fire_event("http-message", {
+		response = event.response, title = self._title,
+		message = "This is where chat clients connect. Enter this address into one; a browser shows nothing else here.",
+		warning = not self:is_secure(event.request)
+			and "This connection is not secure, so nobody can log in over it." or nil,
+	})
 end
 
 return _M
