@@ -1,10 +1,10 @@
 --- BOSH sessions, from the side of HTTP: which requests are held, what they were answered, what waits to be sent, when
 -- that leaves, and the end.
 --
--- A bind has: sid, ip, secure, session; hold, wait, requests and is_polling, as agreed on; rid, of the request worked on
--- last; held, a list of { rid, response (nil: its connection broke), since }, in the order of their rid; early, rid ->
--- a request that waits for those before it; answers, rid -> text. What it does with the elements of requests is
--- mod_bosh's.
+-- A bind has: sid, ip, secure, session; hold, wait, requests and is_polling, as agreed on; rid, of the request that was
+-- worked on last; held, a list of { rid, response (nil: its connection broke), since }, in the order of their rid;
+-- early, rid -> a request that waits for those before it; answers, rid -> text. What it does with the elements of
+-- requests is mod_bosh's.
 --
 -- Always true: what is sent leaves with the oldest request whose connection lives, once; its answer is kept until its
 -- rid has left the window, and given again to who asks again. Whatever a stranger can make has a limit: sessions, and

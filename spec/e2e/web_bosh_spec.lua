@@ -3,30 +3,12 @@
 local bosh = require "spec.support.bosh"
 local http = require "spec.support.http"
 local loop = require "spec.support.loop"
-local Server = require "spec.support.server"
+local support = require "spec.support.web"
 
-local server, before -- of the suite that runs
+local server -- of the suite that runs
 
-local function alive()
-	return tonumber((server:ctl("shell", '> require "couplet.native".counts().sessions'):match "%d+"))
-end
-
-local function start(config)
-	server = Server.start {
-		with_http = true, more_modules = { "bosh" }, config = config,
-		hosts = { localhost = "", ["montague.example"] = "" },
-	}
-	server:register("romeo", "secret")
-	server:register("juliet", "secret")
-	before = alive()
-end
-
-local function leaves_nothing()
-	server:forget_clients()
-	loop.await(function() return alive() == before end, function()
-		return ("sessions to end: %d now, %d before"):format(alive(), before)
-	end)
-end
+local function start(config) server = support.start({ "bosh" }, config) end
+local function leaves_nothing() support.leaves_nothing(server) end
 
 local function new(options)
 	options = options or {}
@@ -34,14 +16,27 @@ local function new(options)
 	return bosh.new(server, options)
 end
 local function romeo() return assert(new():logs_in("romeo", "secret", "web")) end
-local function juliet() return server:client { user = "juliet", resource = "balcony" }:logs_in():appears() end
-local function message(text)
-	return ("<message xmlns='jabber:client' to='juliet@localhost/balcony' type='chat'><body>%s</body></message>")
-		:format(text)
-end
+local function juliet() return support.juliet(server) end
+local function message(text) return support.message("juliet@localhost/balcony", text) end
+local ping = support.ping
 local function condition(body)
 	assert.equal("terminate", body.attr.type)
 	return body.attr.condition
+end
+
+-- A hundred requests on one connection; attributes(i), headers(i) give what the i-th says. Gives all that was answered.
+local function post_hundred(attributes, headers, from_ip)
+	local conn, texts = http.connect(server, { from_ip = from_ip }), {}
+	for i = 1, 100 do
+		local body = ("<body xmlns='http://jabber.org/protocol/httpbind' %s/>"):format(attributes(i))
+		texts[i] = ("POST /http-bind HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/xml\r\n%s"
+			.. "Content-Length: %d\r\n\r\n%s"):format(headers and headers(i) or "", #body, body)
+	end
+	conn:sends(table.concat(texts))
+	conn:ends()
+	local _, answers = conn:raw():gsub("HTTP/1.1 200 OK", "")
+	assert.equal(100, answers)
+	return conn:raw()
 end
 
 describe("A BOSH session", function()
@@ -78,7 +73,7 @@ describe("A BOSH session", function()
 		assert.is_false(loop.try_await(function() return first.conn:raw() ~= "" end, 0.3))
 		local second = web:sends()
 		assert.is_nil(bosh.answer(first)[1])
-		web:sends "<iq xmlns='jabber:client' type='get' id='p' to='localhost'><ping xmlns='urn:xmpp:ping'/></iq>"
+		web:sends(ping)
 		assert.equal("result", bosh.answer(second):child("iq").attr.type)
 	end)
 
@@ -103,8 +98,7 @@ describe("A BOSH session", function()
 
 	it("answers a repeated request as it did before, and does nothing twice", function()
 		local web, friend = romeo(), juliet()
-		local asked = web:sends("<iq xmlns='jabber:client' type='get' id='p1' to='localhost'>"
-			.. "<ping xmlns='urn:xmpp:ping'/></iq>" .. message "once")
+		local asked = web:sends(ping .. message "once")
 		local _, first = bosh.answer(asked)
 		local _, second = bosh.answer(web:repeats(asked))
 		assert.equal(first, second)
@@ -191,8 +185,7 @@ describe("A BOSH session", function()
 	it("wants a restart after login", function()
 		local web = new()
 		web:creates()
-		assert.truthy(web:asks("<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>AHJvbWVvAHNlY3JldA==</auth>")
-			:child "success")
+		assert.truthy(web:asks(support.auth("romeo", "secret")):child "success")
 		local body = web:asks("<iq xmlns='jabber:client' type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/>"
 			.. "</iq>")
 		assert.truthy(body:at("error", "not-authorized"))
@@ -305,6 +298,27 @@ describe("A BOSH session", function()
 		assert.equal("romeo@localhost/web", new({ trickle = true }):logs_in("romeo", "secret", "web").jid)
 	end)
 
+	it("that has ended is remembered for who asks why, with a thousand others at most", function()
+		local function ended() -- a hundred that their client does not hear the end of
+			local sids = {}
+			local said = post_hundred(function(i) return ("rid='%d' to='localhost'"):format(i) end)
+			for sid in said:gmatch "sid='([^']+)'" do sids[#sids + 1] = sid end
+			assert.equal(100, #sids)
+			post_hundred(function(i) return ("rid='%d' sid='%s' stream='another'"):format(i + 1, sids[i]) end)
+			return sids
+		end
+		local function asks_why(sid)
+			return condition(bosh.answer(new():posts(("<body xmlns='http://jabber.org/protocol/httpbind' rid='9' sid='%s'/>")
+				:format(sid))))
+		end
+		leaves_nothing()
+		local first, last = ended(), nil
+		assert.equal("bad-request", asks_why(first[100]))
+		for _ = 1, 10 do last = ended() end
+		assert.equal("item-not-found", asks_why(first[100]))
+		assert.equal("bad-request", asks_why(last[1]))
+	end)
+
 	it("leaves nothing behind", leaves_nothing)
 end)
 
@@ -312,7 +326,9 @@ describe("A BOSH session that nobody asks for", function()
 	local INACTIVITY, SESSIONS = 3, 60
 
 	setup(function()
-		start(("bosh_max_inactivity = %d; bosh_max_sessions_per_ip = %d; limits = {}"):format(INACTIVITY, SESSIONS))
+		start(("bosh_max_inactivity = %d; bosh_max_sessions_per_ip = %d; bosh_max_polling = 0; "
+			.. "max_unauthenticated = 100; limits = {}; "
+			.. "trusted_proxies = { '127.0.0.2' }"):format(INACTIVITY, SESSIONS))
 	end)
 	teardown(function() server:stop() end)
 	after_each(function() server:forget_clients() end)
@@ -327,6 +343,15 @@ describe("A BOSH session that nobody asks for", function()
 		assert.equal("item-not-found", condition(web:asks()))
 	end)
 
+	it("lasts while its client polls", function()
+		local web = assert(new():logs_in("romeo", "secret", "web", { hold = 0 }))
+		local started = loop.now()
+		repeat
+			loop.try_await(function() return false end, INACTIVITY / 3)
+			assert.is_nil(web:asks(ping).attr.type)
+		until loop.now() - started > INACTIVITY + 1
+	end)
+
 	it("lasts longer when its client has announced a pause", function()
 		local web = romeo()
 		local held = web:sends()
@@ -334,26 +359,15 @@ describe("A BOSH session that nobody asks for", function()
 		assert.is_nil(body[1])
 		assert.is_nil(bosh.answer(held)[1])
 		assert.is_false(loop.try_await(function() return false end, 4))
-		assert.is_nil(web:asks(
-			"<iq xmlns='jabber:client' type='get' id='p' to='localhost'><ping xmlns='urn:xmpp:ping'/></iq>").attr.type)
+		assert.is_nil(web:asks(ping).attr.type)
 	end)
 
 	-- Asks for so many sessions, a hundred on a connection; gives how many were refused.
-	local function create_many(n, headers)
+	local function create_many(n, headers, from_ip)
 		local refused = 0
 		for _ = 1, n // 100 do
-			local conn = http.connect(server)
-			local texts = {}
-			for i = 1, 100 do
-				local body = ("<body xmlns='http://jabber.org/protocol/httpbind' rid='%d' to='localhost'/>"):format(i)
-				texts[i] = ("POST /http-bind HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/xml\r\n%s"
-					.. "Content-Length: %d\r\n\r\n%s"):format(headers and headers(i) or "", #body, body)
-			end
-			conn:sends(table.concat(texts))
-			conn:ends()
-			local _, answers = conn:raw():gsub("HTTP/1.1 200 OK", "")
-			assert.equal(100, answers)
-			refused = refused + select(2, conn:raw():gsub("condition='policy%-violation'", ""))
+			local said = post_hundred(function(i) return ("rid='%d' to='localhost'"):format(i) end, headers, from_ip)
+			refused = refused + select(2, said:gsub("condition='policy%-violation'", ""))
 		end
 		return refused
 	end
@@ -369,10 +383,26 @@ describe("A BOSH session that nobody asks for", function()
 		local n = os.getenv "COUPLET_TRICKLE" and 200 or 10000
 		refused = refused + create_many(n)
 		assert.truthy(refused >= least(200 + n), refused)
-		assert.truthy(alive() - before <= SESSIONS)
+		server:is_alone_with(SESSIONS)
 		assert.truthy(server:memory() - before_kib < 4096, server:memory() - before_kib)
 		leaves_nothing()
 		assert.is_nil(new():creates().attr.condition)
+	end)
+
+	it("cannot be had in any number by who has many addresses: those of a /64 are one, and all have a limit", function()
+		leaves_nothing()
+		local started = loop.now()
+		local function from(network) -- of a hundred, how many are refused at least
+			local refused = create_many(100, function(i)
+				return ("X-Forwarded-For: 2001:db8:0:%x::%x\r\n"):format(network, i)
+			end, "127.0.0.2")
+			return loop.now() - started < INACTIVITY and refused
+		end
+		local first, second = from(1), from(2)
+		if second then -- else those that were made have ended, and others may come
+			assert.same({ 100 - SESSIONS, 100 - (100 - SESSIONS) }, { first, second })
+		end
+		leaves_nothing()
 	end)
 
 	it("leaves nothing behind", leaves_nothing)

@@ -2,8 +2,7 @@
 -- Autobahn test suite, whose echo is here a message to oneself. What the reader of frames does with each byte is
 -- specified beside it, in spec/core/net/websocket_spec.lua.
 
-local loop = require "spec.support.loop"
-local Server = require "spec.support.server"
+local support = require "spec.support.web"
 local websocket = require "spec.support.websocket"
 
 local CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
@@ -15,18 +14,14 @@ describe("A WebSocket's frames", function()
 	local server
 
 	setup(function()
-		server = Server.start { with_http = true, more_modules = { "websocket" },
-			config = [[c2s_idle_timeout = "1 second"; c2s_timeout = "2 seconds"; limits = {}]] }
-		server:register("romeo", "secret")
+		server = support.start({ "websocket" }, [[c2s_idle_timeout = "1 second"; c2s_timeout = "2 seconds"; limits = {}]])
 	end)
 	teardown(function() server:stop() end)
 	after_each(function() server:forget_clients() end)
 
 	local function romeo() return assert(websocket.connect(server, { tls = true })):logs_in("romeo", "secret", "web") end
 
-	local function message(text)
-		return ("<message xmlns='jabber:client' to='romeo@localhost/web'><body>%s</body></message>"):format(text)
-	end
+	local function message(text) return support.message("romeo@localhost/web", text) end
 
 	-- What comes next, but our server's pings, which ask for nothing here.
 	local function next_frame(ws)
@@ -175,8 +170,5 @@ describe("A WebSocket's frames", function()
 		assert.equal(1001, (ws:closes()))
 	end)
 
-	it("leave no session behind", function()
-		server:forget_clients()
-		loop.await(function() return server:live().sessions == 1 end, "the sessions to end")
-	end)
+	it("leave no session behind", function() support.leaves_nothing(server) end)
 end)

@@ -3,9 +3,10 @@
 
 local bosh = require "spec.support.bosh"
 local Server = require "spec.support.server"
+local support = require "spec.support.web"
 local websocket = require "spec.support.websocket"
 
-local module_text = [[
+local greedy_module = [[
 module:hook("message/host", function(event)
 	if not event.stanza:get_child "body" then return end
 	local all = {}
@@ -14,27 +15,19 @@ end, 10)
 ]]
 
 describe("A handler that takes too much", function()
-	local server, folder
+	local server
 
 	setup(function()
-		local pipe <close> = io.popen "mktemp -d /tmp/couplet-greedy.XXXXXX"
-		folder = pipe:read "l"
-		local file <close> = assert(io.open(folder .. "/mod_greedy.lua", "w"))
-		file:write(module_text)
-		file:close()
 		server = Server.start { with_http = true, more_modules = { "websocket", "bosh", "greedy" },
-			config = ("plugin_paths = { %q }"):format(folder) }
+			plugins = { greedy = greedy_module } }
 		server:expects_error "interrupted"
 		server:register("romeo", "secret")
 	end)
-	teardown(function()
-		server:stop()
-		os.execute(("rm -rf '%s'"):format(folder))
-	end)
+	teardown(function() server:stop() end)
 	after_each(function() server:forget_clients() end)
 
 	local greedy = "<message xmlns='jabber:client' to='localhost' id='g'><body>x</body></message>"
-	local ping = "<iq xmlns='jabber:client' type='get' id='p'><ping xmlns='urn:xmpp:ping'/></iq>"
+	local ping = support.ping
 
 	it("ends nobody's WebSocket: its sender gets an error, and goes on", function()
 		local ws = assert(websocket.connect(server, { tls = true })):logs_in("romeo", "secret", "web")

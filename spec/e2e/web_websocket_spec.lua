@@ -1,29 +1,15 @@
 -- XMPP over WebSocket (RFC 7395, RFC 6455, SECURITY E6).
 
 local http = require "spec.support.http"
-local loop = require "spec.support.loop"
-local Server = require "spec.support.server"
+local support = require "spec.support.web"
 local websocket = require "spec.support.websocket"
 
 local NS_FRAMING = "urn:ietf:params:xml:ns:xmpp-framing"
 
 describe("A WebSocket", function()
-	local server, before
+	local server
 
-	local function alive()
-		return tonumber((server:ctl("shell", '> require "couplet.native".counts().sessions'):match "%d+"))
-	end
-
-	setup(function()
-		server = Server.start {
-			with_http = true, more_modules = { "websocket" },
-			config = [[websocket_origins = { "https://chat.example" }]],
-			hosts = { localhost = "", ["montague.example"] = "" },
-		}
-		server:register("romeo", "secret")
-		server:register("juliet", "secret")
-		before = alive()
-	end)
+	setup(function() server = support.start({ "websocket" }, [[websocket_origins = { "https://chat.example" }]]) end)
 	teardown(function() server:stop() end)
 	after_each(function() server:forget_clients() end)
 
@@ -71,9 +57,8 @@ describe("A WebSocket", function()
 	it("carries a whole login and messages both ways, with people on TCP", function()
 		local romeo = connect():logs_in("romeo", "secret", "web")
 		assert.equal("romeo@localhost/web", romeo.jid)
-		local juliet = server:client { user = "juliet", resource = "balcony" }:logs_in():appears()
-		romeo:sends("<message xmlns='jabber:client' to='juliet@localhost/balcony' type='chat'><body>art thou there? ♥</body>"
-			.. "</message>")
+		local juliet = support.juliet(server)
+		romeo:sends(support.message("juliet@localhost/balcony", "art thou there? ♥"))
 		juliet:receives("<message from='romeo@localhost/web' type='chat'><body>art thou there? ♥</body></message>")
 		juliet:sends("<message to='romeo@localhost/web' type='chat'><body>ay me &lt;3</body></message>")
 		local message, text = romeo:receives()
@@ -102,7 +87,7 @@ describe("A WebSocket", function()
 	it("is for the host that was named first", function()
 		local ws = connect()
 		ws:opens "localhost"
-		ws:sends "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>AHJvbWVvAHNlY3JldA==</auth>"
+		ws:sends(support.auth("romeo", "secret"))
 		assert.equal("success", ws:receives().name)
 		ws:sends(("<open xmlns='%s' to='montague.example' version='1.0'/>"):format(NS_FRAMING))
 		assert.truthy(ws:receives():child "not-authorized")
@@ -122,7 +107,7 @@ describe("A WebSocket", function()
 	end)
 
 	it("that ends without a word is the end of its session", function()
-		local juliet = server:client { user = "juliet", resource = "balcony" }:logs_in():appears()
+		local juliet = support.juliet(server)
 		local romeo = connect():logs_in("romeo", "secret", "gone")
 		romeo:sends "<presence xmlns='jabber:client' to='juliet@localhost/balcony'/>"
 		juliet:receives "<presence from='romeo@localhost/gone'/>"
@@ -207,8 +192,7 @@ describe("A WebSocket", function()
 		local ws = connect()
 		ws:opens()
 		-- a wrong guess is answered late; what follows is not lost, nor answered first
-		local auth = "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>%s</auth>"
-		ws:sends(auth:format "AHJvbWVvAHdyb25n"):sends(auth:format "AHJvbWVvAHNlY3JldA==")
+		ws:sends(support.auth("romeo", "wrong")):sends(support.auth("romeo", "secret"))
 		assert.equal("failure", ws:receives().name)
 		assert.equal("success", ws:receives().name)
 	end)
@@ -235,12 +219,5 @@ describe("A WebSocket", function()
 		assert.truthy(response.body:find "WebSocket")
 	end)
 
-	it("leaves nothing behind", function()
-		server:forget_clients()
-		local now
-		loop.await(function()
-			now = alive()
-			return now == before
-		end, function() return ("sessions to end: %d now, %d before"):format(now, before) end)
-	end)
+	it("leaves nothing behind", function() support.leaves_nothing(server) end)
 end)

@@ -5,7 +5,7 @@
 --	local asked = web:sends("...")    asked.conn:response()             does not
 
 local http = require "spec.support.http"
-local mime = require "mime"
+local web = require "spec.support.web"
 local xml = require "spec.support.xml"
 
 local bosh = {}
@@ -84,14 +84,14 @@ function client:restarts()
 	return self:asks("", { ["xmlns:xmpp"] = "urn:xmpp:xbosh", ["xmpp:restart"] = "true", to = "localhost" })
 end
 
-function client:logs_in(user, password, resource)
-	self:creates()
-	local answer = self:asks(("<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>%s</auth>"):format(
-		mime.b64(("\0%s\0%s"):format(user, password))))
+--- attributes: of the first request.
+function client:logs_in(user, password, resource, attributes)
+	self:creates(attributes)
+	local answer = self:asks(web.auth(user, password))
+	while not answer[1] do answer = self:asks() end -- for who polls there is no answer yet
 	if not answer:child "success" then return nil, answer end
 	self:restarts()
-	answer = self:asks(("<iq xmlns='jabber:client' type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'>"
-		.. "<resource>%s</resource></bind></iq>"):format(resource))
+	answer = self:asks(web.bind(resource))
 	self.jid = answer:at("iq", "bind", "jid"):text()
 	return self
 end

@@ -4,7 +4,7 @@
 --	ws:sends "<open .../>"    ws:receives()    ws:logs_in("romeo", "secret", "orchard")
 
 local http = require "spec.support.http"
-local mime = require "mime"
+local web = require "spec.support.web"
 local xml = require "spec.support.xml"
 
 local websocket = {}
@@ -91,13 +91,11 @@ end
 
 function ws:logs_in(user, password, resource, host)
 	self:opens(host)
-	self:sends(("<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>%s</auth>"):format(
-		mime.b64(("\0%s\0%s"):format(user, password))))
+	self:sends(web.auth(user, password))
 	local answer = self:receives()
 	if answer.name ~= "success" then return nil, answer end
 	self:opens(host)
-	self:sends(("<iq xmlns='jabber:client' type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'>"
-		.. "<resource>%s</resource></bind></iq>"):format(resource))
+	self:sends(web.bind(resource))
 	self.jid = self:receives():at("bind", "jid"):text()
 	return self
 end
