@@ -35,14 +35,14 @@ local function is_worth_keeping(stanza)
 end
 
 -- true, or nil and why not.
-local function keep(username, stanza)
+local function keep(username, stanza, stamp)
 	local waiting, total = offline_messages:find(username, { total = true; limit = 0 });
 	if not waiting then
 		return nil, total; -- the store's error
 	elseif (total or 0) >= max_messages then
 		return nil, "quota-limit";
 	end
-	return offline_messages:append(username, nil, stanza, time_now(), "");
+	return offline_messages:append(username, nil, stanza, stamp or time_now(), "");
 end
 
 module:hook("message/offline/handle", function (event)
@@ -52,7 +52,7 @@ module:hook("message/offline/handle", function (event)
 		module:log("debug", "Not keeping a message for %s that is not meant to be kept", username);
 		return nil;
 	end
-	local kept, err = keep(username, stanza);
+	local kept, err = keep(username, stanza, event.stamp); -- stamp: when it came, if not now
 	if kept then
 		module:log("debug", "Kept a message for %s", username);
 		return true;

@@ -86,6 +86,32 @@ function carrier.close(session, condition, text)
 	say_goodbye(session.websocket, condition, text)
 end
 
+-- What of a connection stands in the fields of its session.
+local function set_fields(session, socket, streamid)
+	session.websocket, session.conn, session.streamid = socket, socket and socket.conn, streamid
+	session.ip, session.secure = socket and socket.ip, socket and socket.secure
+	session.reset_stream = socket and function ()
+		socket.is_opening = true
+		socket.frames:carry(session, false)
+	end or nil
+	session.carrier = socket and carrier or nil
+	if socket then socket.session = session end
+end
+
+-- The session goes on without this connection (XEP-0198).
+function carrier.leave(session, condition, text)
+	local socket = session.websocket
+	set_fields(session, nil)
+	socket.session = nil
+	if condition then say_goodbye(socket, condition, text) else close_socket(socket, 1001, text or "") end
+end
+
+function carrier.move(from, to)
+	local socket, streamid = from.websocket, from.streamid
+	set_fields(from, nil)
+	set_fields(to, socket, streamid)
+end
+
 -- What comes in
 
 local function bytes_max(socket)
@@ -102,13 +128,7 @@ local function handle_open(socket, element)
 	local session = socket.session
 	if not session then
 		session = native.carried_session(host, carrier)
-		session.websocket, session.conn = socket, socket.conn
-		session.ip, session.secure = socket.ip, socket.secure
-		session.reset_stream = function ()
-			socket.is_opening = true
-			socket.frames:carry(session, false)
-		end
-		socket.session = session
+		set_fields(session, socket)
 	elseif session.host ~= host then -- a login is for the host it was made on
 		return fail(socket, "not-authorized", "A restarted stream must be to the same host")
 	end
@@ -157,11 +177,17 @@ local function end_socket(socket, code, why)
 	close_socket(socket, code, why)
 end
 
+-- The connection is no more; with stream management the session may be (RFC 7395 3.6).
+local function lose_socket(socket, code, why)
+	if socket.session then native.lost_session(socket.session, why) end
+	close_socket(socket, code, why)
+end
+
 local handlers = {
 	element = handle_element, unfit = fail, ping = handle_ping,
 	pong = function () end,
 	binary = function (socket) end_socket(socket, 1003, "Only text is understood here") end,
-	close = function (socket, code) end_socket(socket, code, "closed by the client") end,
+	close = function (socket, code) lose_socket(socket, code, "closed by the client") end,
 	failed = end_socket,
 }
 
@@ -198,7 +224,7 @@ function listener.onreadtimeout(conn)
 	local socket = sockets[conn]
 	if not socket or socket.is_closed then return end
 	local bytes_in = conn:counts()
-	if socket.awaits_pong == bytes_in then return end_socket(socket, 1001, "No answer to a ping") end
+	if socket.awaits_pong == bytes_in then return lose_socket(socket, 1001, "No answer to a ping") end
 	socket.awaits_pong = bytes_in
 	conn:write(frames.ping())
 end
@@ -210,7 +236,7 @@ function listener.ondisconnect(conn, reason)
 	socket.is_closed = true
 	socket.timer:stop()
 	socket.frames:close()
-	if socket.session then native.end_session(socket.session, reason or "disconnected") end
+	if socket.session then native.lost_session(socket.session, reason or "disconnected") end
 end
 
 local function start(event)

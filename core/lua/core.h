@@ -78,6 +78,9 @@ struct stanza *lua_parse(struct lua_core *core, struct slice text, size_t bytes,
 			 const char **condition_r, const char **text_r);
 /* The `close` of transports whose sessions have a carrier (native.carried_session). */
 void lua_carrier_close(struct session *session, const char *condition, const char *text);
+/* Their `leave` and `move`, as far as the carrier goes. */
+void lua_carrier_leave(struct session *session, const char *condition, const char *text);
+void lua_carrier_move(struct session *from, struct session *to);
 
 /* lua_texts.c: pushes a new queue of util.texts, to be filled. */
 struct texts *l_new_texts(lua_State *L);
@@ -97,6 +100,7 @@ void l_add_websockets(lua_State *L);
 void l_add_tls(lua_State *L);
 void l_add_router(lua_State *L);
 void l_add_s2s(lua_State *L);
+void l_add_sm(lua_State *L);
 void l_add_work(lua_State *L);
 void l_add_counts(lua_State *L);
 void l_add_jobs(lua_State *L);

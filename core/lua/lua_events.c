@@ -78,6 +78,10 @@ void l_push_session_event(lua_State *L, struct session_event *event)
 		l_push_stanza_pinned(L, event->features);
 		lua_setfield(L, -2, "features");
 	}
+	if (event->stanza != NULL) {
+		l_push_stanza(L, &event->stanza);
+		lua_setfield(L, -2, "stanza");
+	}
 	if (event->error != NULL) {
 		lua_pushstring(L, event->error);
 		lua_setfield(L, -2, "error");

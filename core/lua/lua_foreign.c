@@ -58,6 +58,28 @@ static int send_stanza(struct session *session, const struct stanza *stanza)
 	return sent;
 }
 
+/* Calls carrier.leave(session, condition, text) or carrier.move(from, to). */
+void lua_carrier_leave(struct session *session, const char *condition, const char *text)
+{
+	struct thread *thread = begin(session, "leave");
+	if (thread == NULL)
+		return;
+	lua_pushstring(thread->L, condition);
+	lua_pushstring(thread->L, text);
+	if (barrier_run(session->server->lua, thread, 3) != BARRIER_WAITS)
+		barrier_end(session->server->lua, thread);
+}
+
+void lua_carrier_move(struct session *from, struct session *to)
+{
+	struct thread *thread = begin(from, "move");
+	if (thread == NULL)
+		return;
+	l_push_session(thread->L, to);
+	if (barrier_run(from->server->lua, thread, 2) != BARRIER_WAITS)
+		barrier_end(from->server->lua, thread);
+}
+
 void lua_carrier_close(struct session *session, const char *condition, const char *text)
 {
 	struct thread *thread = begin(session, "close");
@@ -77,10 +99,14 @@ static void carrier_resumed(struct session *session)
 		barrier_end(session->server->lua, thread);
 }
 
-static const struct transport carried = { send_stanza, send_text, lua_carrier_close, carrier_resumed };
+static const struct transport carried = {
+	.send = send_stanza, .send_bytes = send_text, .close = lua_carrier_close, .resumed = carrier_resumed,
+};
 
 /* native.carried_session(host, carrier) -> session. carrier.send(session, text) -> true when it will be sent;
- * carrier.close(session, condition, text): say so and end; carrier.resumed(session): what waited is over. */
+ * carrier.close(session, condition, text): say so and end; carrier.resumed(session): what waited is over. Of carriers
+ * over WebSocket also: carrier.leave(session, condition, text): the session goes on without this connection, which says
+ * why, if there is a condition, and ends; carrier.move(from, to): the connection is the other session's from now on. */
 static int l_carried_session(lua_State *L)
 {
 	struct lua_core *core = lua_core_of(L);

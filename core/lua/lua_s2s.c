@@ -2,14 +2,12 @@
 #include <lauxlib.h>
 
 #include "base/error.h"
-#include "base/texts.h"
 #include "lua/bind.h"
 #include "lua/core.h"
 #include "xmpp/host.h"
 #include "xmpp/jid.h"
 #include "xmpp/s2s.h"
 #include "xmpp/session.h"
-#include "xmpp/sm.h"
 #include "xmpp/stream.h"
 
 /* A prepared domain out of a string argument, in memory of the caller; raises when it is none. */
@@ -133,60 +131,6 @@ static int l_is_leaving(lua_State *L)
 	return 1;
 }
 
-/* native.sm_enable(session) -> boolean: <enable/> was sent on a stream of ours (XEP-0198 3). */
-static int l_sm_enable(lua_State *L)
-{
-	lua_pushboolean(L, stream_sm_enable(l_check_session(L, 1)));
-	return 1;
-}
-
-/* native.sm_accept(session) -> boolean: <enabled/> was sent; false: it is not the time. */
-static int l_sm_accept(lua_State *L)
-{
-	lua_pushboolean(L, stream_sm_accept(l_check_session(L, 1)));
-	return 1;
-}
-
-/* native.sm_counts(session) -> { unacked = stanzas, kept = stanzas, bytes =, out = boolean, in = boolean } | nil */
-static int l_sm_counts(lua_State *L)
-{
-	struct session *session = l_test_session(L, 1);
-	const struct sm *sm = session != NULL ? stream_sm(session) : NULL;
-	if (sm == NULL)
-		return 0;
-	lua_createtable(L, 0, 5);
-	lua_pushinteger(L, sm_n_unacked(sm));
-	lua_setfield(L, -2, "unacked");
-	lua_pushinteger(L, sm_n_kept(sm));
-	lua_setfield(L, -2, "kept");
-	lua_pushinteger(L, (lua_Integer)sm_kept_bytes(sm));
-	lua_setfield(L, -2, "bytes");
-	lua_pushboolean(L, sm_counts_out(sm));
-	lua_setfield(L, -2, "out");
-	lua_pushboolean(L, sm_counts_in(sm));
-	lua_setfield(L, -2, "in");
-	return 1;
-}
-
-/* native.sm_leftovers(session) -> queue (util.texts), n: of a session that ends, the stanzas that are not known to have
- * arrived, in order; the first n of them may have, the others never left. They are the caller's from now on. */
-static int l_sm_leftovers(lua_State *L)
-{
-	struct session *session = l_check_session(L, 1);
-	struct texts *texts = l_new_texts(L);
-	lua_Integer n_sent = 0;
-	struct slice text;
-	bool is_sent = false;
-	while ((text = stream_unacked(session, &is_sent)).ptr != NULL) {
-		texts_add(texts, text);
-		stream_drop_unacked(session);
-		if (is_sent)
-			n_sent++;
-	}
-	lua_pushinteger(L, n_sent);
-	return 2;
-}
-
 void l_add_s2s(lua_State *L)
 {
 	static const luaL_Reg functions[] = {
@@ -197,10 +141,6 @@ void l_add_s2s(lua_State *L)
 		{ "s2s_link", l_link },
 		{ "s2s_is_leaving", l_is_leaving },
 		{ "s2s_pairs", l_pairs },
-		{ "sm_accept", l_sm_accept },
-		{ "sm_counts", l_sm_counts },
-		{ "sm_enable", l_sm_enable },
-		{ "sm_leftovers", l_sm_leftovers },
 		{ NULL, NULL },
 	};
 	luaL_setfuncs(L, functions, 0);

@@ -16,6 +16,7 @@
 #include "xmpp/router.h"
 #include "xmpp/s2s.h"
 #include "xmpp/session.h"
+#include "xmpp/session_sm.h"
 #include "xmpp/stream.h"
 
 #define SESSION_TYPE "couplet.session"
@@ -211,7 +212,7 @@ static bool is_outgoing(const struct session *session)
 enum field {
 	F_TYPE = 1, F_USERNAME, F_HOST, F_RESOURCE, F_FULL_JID, F_IP, F_CONN, F_SECURE, F_PRIORITY, F_STREAMID, F_LOG,
 	F_SEND, F_SENDS2S, F_CLOSE, F_RESET_STREAM, F_DESTROYED, F_INTERESTED, F_PRESENCE, F_NOTOPEN, F_LANG, F_DIRECTION,
-	F_BARE_JID, F_AVAILABLE, F_FROM_HOST, F_TO_HOST, F_OPEN_STREAM,
+	F_BARE_JID, F_AVAILABLE, F_AVAILABLE_SINCE, F_FROM_HOST, F_TO_HOST, F_OPEN_STREAM,
 };
 
 static const struct {
@@ -226,6 +227,7 @@ static const struct {
 	{ "reset_stream", F_RESET_STREAM }, { "destroyed", F_DESTROYED }, { "interested", F_INTERESTED },
 	{ "presence", F_PRESENCE },   { "notopen", F_NOTOPEN },     { "xml_lang", F_LANG },
 	{ "from_host", F_FROM_HOST }, { "to_host", F_TO_HOST },     { "open_stream", F_OPEN_STREAM },
+	{ "available_since", F_AVAILABLE_SINCE },
 	{ "direction", F_DIRECTION }, { "bare_jid", F_BARE_JID },   { "available", F_AVAILABLE },
 };
 
@@ -315,6 +317,12 @@ static bool l_push_field(lua_State *L, enum field field, struct session *session
 		return true;
 	case F_AVAILABLE:
 		lua_pushboolean(L, session->is_available);
+		return true;
+	case F_AVAILABLE_SINCE: /* seconds since 1970, with a fraction */
+		if (session->is_available)
+			lua_pushnumber(L, session->available_since_s);
+		else
+			lua_pushnil(L);
 		return true;
 	case F_NOTOPEN:
 		if (session->stream == NULL)
@@ -429,7 +437,7 @@ static void close_through_lua(struct session *session, const char *condition, co
 }
 
 static const struct transport lua_transport = {
-	send_through_lua, send_bytes_nowhere, close_through_lua, NULL,
+	.send = send_through_lua, .send_bytes = send_bytes_nowhere, .close = close_through_lua,
 };
 
 static void set_presence(lua_State *L, struct session *session)
@@ -576,6 +584,16 @@ static int l_end_session(lua_State *L)
 	return 0;
 }
 
+/* native.lost_session(session, reason): the same when it broke: the session may go on without (XEP-0198). */
+static int l_lost_session(lua_State *L)
+{
+	struct session *session = l_test_session(L, 1);
+	const char *reason = luaL_optstring(L, 2, "disconnected");
+	if (session != NULL && session->type != SESSION_HOST && !session_sm_lost(session, reason))
+		session_end(session, reason);
+	return 0;
+}
+
 static int l_next_session(lua_State *L)
 {
 	struct lua_core *core = lua_core_of(L);
@@ -619,6 +637,21 @@ static void session_gone(struct session *session)
 	if (session->lua_ref != 0)
 		luaL_unref(core->L, LUA_REGISTRYINDEX, session->lua_ref);
 	session->lua_ref = 0;
+}
+
+/* What Lua was given of the connection is that of another one now; modules get it anew. */
+static void session_moved(struct session *session)
+{
+	struct lua_core *core = session->server->lua;
+	if (session->lua_ref == 0 || session->carried_by != NULL) /* a carrier has set its own */
+		return;
+	lua_State *L = core->L;
+	l_push_session(L, session);
+	if (lua_getiuservalue(L, -1, 1) == LUA_TTABLE) {
+		lua_pushnil(L);
+		lua_setfield(L, -2, "conn");
+	}
+	lua_pop(L, 2);
 }
 
 static void user_gone(struct user *user)
@@ -683,6 +716,7 @@ static struct slice filter_bytes(struct session *session, struct slice bytes, bo
 void lua_sessions_install(struct lua_core *core)
 {
 	core->server->ops.session_gone = session_gone;
+	core->server->ops.session_moved = session_moved;
 	core->server->ops.user_gone = user_gone;
 	core->server->ops.send = send_through_lua;
 	core->server->ops.filter = filter;
@@ -699,6 +733,7 @@ void l_add_sessions(lua_State *L)
 		{ "reset_stream", l_reset_stream },
 		{ "new_session", l_new_session },
 		{ "end_session", l_end_session },
+		{ "lost_session", l_lost_session },
 		{ "sessions", l_sessions },
 		{ "set_filters", l_set_filters },
 		{ NULL, NULL },

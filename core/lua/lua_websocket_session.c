@@ -194,7 +194,40 @@ static void resumed(struct session *session)
 		lua_conn_call_incoming(socket->conn);
 }
 
-static const struct transport over_websocket = { send_stanza, send_text, lua_carrier_close, resumed };
+/* A stanza in the words of a TCP stream. */
+static int send_written(struct session *session, struct slice text)
+{
+	struct conn *conn = open_conn(session);
+	char *space = conn != NULL ? conn_reserve(conn, WEBSOCKET_HEAD_MAX + foreign_text_bound(text)) : NULL;
+	if (space == NULL)
+		return -1;
+	commit(session, conn, space, foreign_write_text(space + WEBSOCKET_HEAD_MAX, text));
+	return 0;
+}
+
+static void leave(struct session *session, const char *condition, const char *text)
+{
+	struct web_socket *socket = session->carried_by;
+	if (socket != NULL)
+		socket->has_session = false;
+	session->carried_by = NULL;
+	lua_carrier_leave(session, condition, text);
+}
+
+static void move(struct session *from, struct session *to)
+{
+	struct web_socket *socket = from->carried_by;
+	from->carried_by = NULL;
+	to->carried_by = socket;
+	if (socket != NULL)
+		socket->session = to->id;
+	lua_carrier_move(from, to);
+}
+
+static const struct transport over_websocket = {
+	.send = send_stanza, .send_bytes = send_text, .send_text = send_written, .close = lua_carrier_close,
+	.resumed = resumed, .leave = leave, .move = move,
+};
 
 /* ---- for Lua ---- */
 

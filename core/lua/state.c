@@ -35,6 +35,7 @@ static int l_open_native(lua_State *L)
 	l_add_tls(L);
 	l_add_router(L);
 	l_add_s2s(L);
+	l_add_sm(L);
 	l_add_work(L);
 	l_add_counts(L);
 	l_add_jobs(L);

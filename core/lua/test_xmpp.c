@@ -184,7 +184,7 @@ static int l_sm_rewind(lua_State *L)
 static int l_sm_texts(lua_State *L)
 {
 	const struct sm_kept *at = NULL;
-	int64_t sent_s;
+	double sent_s;
 	struct slice text;
 	lua_newtable(L);
 	while ((text = sm_next(self(L)->sm, &at, &sent_s)).ptr != NULL) {

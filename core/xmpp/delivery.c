@@ -3,6 +3,7 @@
 #include <assert.h>
 
 #include "base/log.h"
+#include "base/mem.h"
 #include "xml/stanza.h"
 #include "xmpp/dispatch_private.h"
 #include "xmpp/router.h"
@@ -47,32 +48,49 @@ static enum bus_result leave_offline(struct dispatch *dispatch, enum message_typ
 	return BUS_HANDLED;
 }
 
-static enum bus_result message_bare(void *ctx, struct firing *firing)
+/* To all who share the highest priority that takes it, so that the phone and the laptop that people leave at priority 0
+ * both ring (RFC 6121 8.5.2.1.1 allows it); headlines to all. False when nobody did. A session that cannot take it may
+ * end at once, and others with it, so this walks over ids. */
+static bool deliver(struct user *user, const struct envelope *env, bool is_for_all)
 {
-	(void)ctx;
-	struct dispatch *dispatch = firing->data;
-	struct envelope *env = &dispatch->env;
-	enum message_type type = message_type(env);
-	struct user *user = host_user(dispatch->host, env->to.node);
-	if (type == GROUPCHAT || user == NULL)
-		return leave_offline(dispatch, type);
-	/* The front of the list has the highest priority; all who share it get a copy, so that the phone and the laptop
-	 * that people leave at priority 0 both ring (RFC 6121 8.5.2.1.1 allows it). Headlines go to all. */
-	bool was_delivered = false;
-	int8_t priority = 0;
+	enum { FEW = 8 };
+	struct server *server = user->host->server;
+	struct session_id few[FEW], *ids = few;
+	uint32_t n = 0;
+	if (user->n_sessions > FEW)
+		ids = mem_resize(NULL, user->n_sessions * sizeof(ids[0]));
 	struct session *session, *after;
 	list_each(session, after, &user->sessions, user_link)
 	{
 		if (!session->is_available || session->priority < 0)
 			break;
-		if (type != HEADLINE && was_delivered && session->priority < priority)
-			break;
+		ids[n++] = session->id;
+	}
+	bool was_delivered = false;
+	int8_t priority = 0;
+	for (uint32_t i = 0; i < n; i++) {
+		session = server_session(server, ids[i]);
+		if (session == NULL || (was_delivered && !is_for_all && session->priority < priority))
+			continue;
 		if (session_send(session, env->stanza) == 0) {
 			was_delivered = true;
 			priority = session->priority;
 		}
 	}
-	return was_delivered ? BUS_HANDLED : leave_offline(dispatch, type);
+	if (ids != few)
+		mem_free(ids);
+	return was_delivered;
+}
+
+static enum bus_result message_bare(void *ctx, struct firing *firing)
+{
+	(void)ctx;
+	struct dispatch *dispatch = firing->data;
+	enum message_type type = message_type(&dispatch->env);
+	struct user *user = host_user(dispatch->host, dispatch->env.to.node);
+	if (type != GROUPCHAT && user != NULL && deliver(user, &dispatch->env, type == HEADLINE))
+		return BUS_HANDLED;
+	return leave_offline(dispatch, type);
 }
 
 static struct session *full_target(const struct dispatch *dispatch)

@@ -6,6 +6,7 @@
 #include "xmpp/ns.h"
 #include "xmpp/router.h"
 #include "xmpp/session.h"
+#include "xmpp/session_sm.h"
 #include "xmpp/stream_private.h"
 
 static const char xmlns[] = " xmlns='jabber:client'";
@@ -15,18 +16,34 @@ size_t foreign_write_bound(const struct stanza *stanza)
 	return write_bound(stanza, stanza_root(stanza)) + sizeof(xmlns);
 }
 
+/* So many bytes are written; the name of the root behind the first one is so long. */
+static size_t add_xmlns(char *into, size_t len, size_t name_len)
+{
+	char *behind_name = into + 1 + name_len;
+	memmove(behind_name + sizeof(xmlns) - 1, behind_name, len - 1 - name_len);
+	memcpy(behind_name, xmlns, sizeof(xmlns) - 1);
+	return len + sizeof(xmlns) - 1;
+}
+
 size_t foreign_write(char *into, const struct stanza *stanza)
 {
 	struct el root = stanza_root(stanza);
 	struct slice name = el_name(stanza, root), ns = el_own_ns(stanza, root);
 	size_t len = write_into(into, stanza, root, NS_CLIENT);
-	if (ns.len == 0 || el_in_stream_ns(stanza, root) || slice_equal(ns, NS_CLIENT)) {
-		char *behind_name = into + 1 + name.len;
-		memmove(behind_name + sizeof(xmlns) - 1, behind_name, len - 1 - name.len);
-		memcpy(behind_name, xmlns, sizeof(xmlns) - 1);
-		len += sizeof(xmlns) - 1;
-	}
+	if (ns.len == 0 || el_in_stream_ns(stanza, root) || slice_equal(ns, NS_CLIENT))
+		len = add_xmlns(into, len, name.len);
 	return len;
+}
+
+size_t foreign_text_bound(struct slice text) { return text.len + sizeof(xmlns); }
+
+size_t foreign_write_text(char *into, struct slice text)
+{
+	size_t name_len = 0;
+	while (1 + name_len < text.len && strchr(" />", text.ptr[1 + name_len]) == NULL)
+		name_len++;
+	memcpy(into, text.ptr, text.len);
+	return add_xmlns(into, text.len, name_len);
 }
 
 static enum stream_state state_of(const struct session *session)
@@ -83,6 +100,8 @@ static void fail(struct session *session, const char *condition, const char *tex
 void foreign_receive(struct session *session, struct stanza **stanza)
 {
 	server_count(session, *stanza, SERVER_IN);
+	if (stream_is_stanza(*stanza, stanza_root(*stanza), NS_CLIENT))
+		session_sm_received(session);
 	if (session->has_filters) {
 		session->server->ops.filter(session, stanza, false);
 		if (*stanza == NULL)
@@ -92,6 +111,10 @@ void foreign_receive(struct session *session, struct stanza **stanza)
 	static const char unsupported[] = "Nothing here understands that element at this stage";
 	enum stream_class class = stream_class_of(&stream_c2s, *stanza);
 	switch ((enum stream_action)stream_c2s.table[state_of(session)][class]) {
+	case COUNT:
+		if (session_sm_handle(session, *stanza))
+			break;
+		/* fall through */
 	case EVENT:
 		if (!router_fire_stanza(session, stanza, false))
 			fail(session, "unsupported-stanza-type", unsupported);
@@ -116,7 +139,6 @@ void foreign_receive(struct session *session, struct stanza **stanza)
 	case OPEN:
 	case END:
 	case ROUTE_LATE:
-	case COUNT:
 	case ACTIONS:
 		break;
 	}

@@ -5,6 +5,8 @@
 
 #include <stddef.h>
 
+#include "base/slice.h"
+
 struct session;
 struct stanza;
 
@@ -12,6 +14,9 @@ struct stanza;
  * foreign_write_bound bytes; gives the bytes used. */
 size_t foreign_write_bound(const struct stanza *stanza);
 size_t foreign_write(char *into, const struct stanza *stanza);
+/* The same for a stanza that was already written, as a client stream would have it. */
+size_t foreign_text_bound(struct slice text);
+size_t foreign_write_text(char *into, struct slice text);
 
 /* An element that a client sent, as the root of a stanza of its own. Takes it. Not while something of the session waits
  * (session.n_parked): its transport keeps what comes meanwhile, and hears of the end (struct transport.resumed). */

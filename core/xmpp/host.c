@@ -122,6 +122,7 @@ void user_add(struct host *host, struct slice node, struct session *session)
 		user->node_len = (uint32_t)node.len;
 		memcpy(user->node, node.ptr, node.len);
 		list_init(&user->sessions);
+		list_init(&user->ended_link);
 		hash_set(&host->users, user_node(user), user);
 	}
 	session->user = user;
@@ -141,7 +142,16 @@ void user_remove(struct session *session)
 	hash_remove(&user->host->users, user_node(user));
 	if (user->lua_ref != 0 && user->host->server->ops.user_gone != NULL)
 		user->host->server->ops.user_gone(user);
-	mem_free(user);
+	list_add_last(&user->host->server->ended_users, &user->ended_link);
+}
+
+void user_free_ended(struct server *server)
+{
+	while (!list_is_empty(&server->ended_users)) {
+		struct user *user = list_first(&server->ended_users, struct user, ended_link);
+		list_remove(&user->ended_link);
+		mem_free(user);
+	}
 }
 
 void user_reorder(struct session *session)

@@ -40,6 +40,7 @@ struct host {
 struct user {
 	struct host *host;
 	struct list sessions; /* struct session.user_link */
+	struct list ended_link; /* server.ended_users */
 	uint32_t n_sessions;
 	int lua_ref; /* core/lua's: fields that modules keep with the user (roster ...) */
 	uint32_t node_len;
@@ -61,9 +62,11 @@ struct slice user_node(const struct user *user);
 /* The session bound to that resource, NULL when none. */
 struct session *user_session(const struct user *user, struct slice resource);
 
-/* Adds the session under node (making the user), or takes it out (the user goes with its last session). */
+/* Adds the session under node (making the user), or takes it out (the user goes with its last session; its memory at
+ * the turn's end, for somebody may be walking over its sessions). */
 void user_add(struct host *host, struct slice node, struct session *session);
 void user_remove(struct session *session);
+void user_free_ended(struct server *server);
 /* Puts the session at its place after its priority changed. */
 void user_reorder(struct session *session);
 

@@ -11,6 +11,7 @@
 #include "xmpp/ns.h"
 #include "xmpp/s2s.h"
 #include "xmpp/session.h"
+#include "xmpp/session_sm.h"
 #include "xmpp/stream.h"
 #include "xmpp/stream_private.h"
 
@@ -239,8 +240,10 @@ static void pause(struct session *session)
 static void unpause(struct server *server, struct session_id id)
 {
 	struct session *session = server_session(server, id);
-	if (session != NULL && --session->n_parked == 0)
-		stream_resume(session);
+	if (session == NULL || --session->n_parked > 0)
+		return;
+	session_sm_unparked(session);
+	stream_resume(session);
 }
 
 static void end_dispatch(struct dispatch *dispatch)
@@ -547,6 +550,7 @@ static void end_session_event(struct server *server, struct session_event *event
 	if (event->lua != NULL)
 		server->ops.event_ended(server, event);
 	stanza_free(&event->features);
+	stanza_free(&event->stanza);
 }
 
 static void end_parked_event(struct parked_event *parked)
@@ -613,8 +617,8 @@ enum bus_result router_fire_session(struct session *session, const char *event, 
 	assert(result != BUS_DESCEND); /* only stanzas have events below their own */
 	if (result == BUS_WAIT) {
 		park_event(session, data, &firing);
-		data->lua = NULL; /* both belong to the copy now */
-		data->features = NULL;
+		data->lua = NULL; /* these belong to the copy now */
+		data->features = data->stanza = NULL;
 		return BUS_WAIT;
 	}
 	if (data->done != NULL && !session->is_ended)

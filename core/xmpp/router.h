@@ -64,6 +64,7 @@ struct session_event {
 	enum data_kind data_kind; /* DATA_SESSION */
 	struct session *session;
 	struct stanza *features;  /* stream-features: being built; else NULL. Freed with the event */
+	struct stanza *stanza;    /* sm-queued: the one that waits now; else NULL. Freed with the event */
 	const char *error;        /* why it ends; else NULL */
 	/* Called once all hooks have run, unless the session has gone meanwhile. May be NULL. */
 	void (*done)(struct session_event *event, enum bus_result result);

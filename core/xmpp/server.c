@@ -22,6 +22,7 @@ struct session_slot {
 static void free_ended(void *ctx)
 {
 	session_free_ended(ctx);
+	user_free_ended(ctx);
 	host_free_ended(ctx);
 }
 
@@ -45,16 +46,29 @@ void server_init(struct server *server, struct loop *loop)
 			.s2s_sm = {
 				.max_stanzas = 16 * 1024, .max_bytes = 5 << 20, .ask_stanzas = 32, .ask_bytes = 64 << 10,
 			},
+			.c2s_sm = {
+				.max_stanzas = UINT32_MAX, .max_bytes = 8 << 20, .ask_stanzas = 32, .ask_bytes = 64 << 10,
+			},
+			.c2s_sm_inactive = {
+				.max_stanzas = UINT32_MAX, .max_bytes = 8 << 20, .ask_stanzas = 256, .ask_bytes = 256 << 10,
+			},
+			.c2s_sm_away = { .max_stanzas = 1000, .max_bytes = 2 << 20 },
+			.c2s_sm_delay_ms = 30 * 1000,
+			.c2s_sm_answer_ms = 60 * 1000,
 			.resources_per_user = 10,
 			.wait_limit_ms = 5 * 60 * 1000,
 		},
 	};
 	server->sm_budget.max_bytes = 64 << 20;
+	server->sm_c2s_budget.max_bytes = SIZE_MAX / 2;
+	server->sm_away_budget.max_bytes = 64 << 20;
+	list_init(&server->sm_due);
 	list_init(&server->acks_due);
 	list_init(&server->heard);
 	hash_init(&server->hosts, HOSTS_MAX);
 	list_init(&server->sessions);
 	list_init(&server->ended);
+	list_init(&server->ended_users);
 	list_init(&server->ended_hosts);
 	list_init(&server->parked);
 	list_init(&server->parked_events);

@@ -51,6 +51,8 @@ struct server_ops {
 	void (*filter)(struct session *session, struct stanza **stanza, bool is_out);
 	/* The same for "bytes/in" and "bytes/out" of sessions with has_byte_filters. Result lives until the next call. */
 	struct slice (*filter_bytes)(struct session *session, struct slice bytes, bool is_out);
+	/* The session has another connection from now on, or none for a while. */
+	void (*session_moved)(struct session *session);
 };
 
 struct server_options {
@@ -66,6 +68,11 @@ struct server_options {
 	int64_t sm_ask_ms;        /* stanzas are unasked about for no longer than that */
 	int64_t sm_answer_ms;     /* who does not answer in that time is gone */
 	struct sm_limits s2s_sm;  /* of one stream between servers */
+	struct sm_limits c2s_sm;  /* of one session of a client that is connected */
+	struct sm_limits c2s_sm_inactive; /* the same while nobody looks at its screen */
+	struct sm_limits c2s_sm_away; /* while it is not connected */
+	int64_t c2s_sm_delay_ms;  /* when a client's answer is late: sm-ack-delayed */
+	int64_t c2s_sm_answer_ms; /* a client that does not answer in that time is gone */
 	uint32_t resources_per_user;
 	int64_t wait_limit_ms; /* how long a hook may keep a stanza waiting */
 };
@@ -82,7 +89,7 @@ struct server {
 	struct hash hosts;       /* name -> struct host */
 	struct list sessions;    /* every session, by struct session.link */
 	struct list ended;       /* those that go at the turn's end */
-	struct list ended_hosts; /* after them */
+	struct list ended_users, ended_hosts; /* after them */
 	struct list parked;      /* dispatches that wait, by struct dispatch.parked_link */
 	struct list parked_events; /* events about sessions that wait; router.c's */
 	struct session_slot *slots;
@@ -90,7 +97,9 @@ struct server {
 	struct list awake;       /* streams whose parser holds an expat, longest unused first */
 	uint32_t n_awake, n_rested; /* of these; how many gave it back since memory was last trimmed */
 	int64_t trimmed_ms;
-	struct sm_budget sm_budget;
+	struct sm_budget sm_budget; /* of streams between servers */
+	struct sm_budget sm_c2s_budget, sm_away_budget; /* of clients: connected (not bounded here), and not */
+	struct list sm_due;      /* by struct session_sm.due_link */
 	struct list heard;       /* who has counted stanzas in this turn, by struct sm_duty.heard_link */
 	uint32_t n_taken_back;   /* turns that could not be stored, of those that are over */
 	struct list acks_due;    /* who was asked in this turn, by struct sm_duty.ack_link */

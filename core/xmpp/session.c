@@ -3,6 +3,7 @@
 
 #include <assert.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/random.h"
@@ -12,6 +13,7 @@
 #include "xmpp/router.h"
 #include "xmpp/s2s.h"
 #include "xmpp/server_private.h"
+#include "xmpp/session_sm.h"
 #include "xmpp/stream_private.h"
 
 static size_t live;
@@ -96,6 +98,19 @@ void session_authenticated(struct session *session, struct slice node)
 	stream_authenticated(session);
 }
 
+/* The one that has hibernated for longest, NULL when none does. */
+static struct session *longest_away(const struct user *user)
+{
+	struct session *found = NULL, *session, *after;
+	list_each(session, after, &user->sessions, user_link)
+	{
+		if (session_sm_is_hibernating(session)
+		    && (found == NULL || session_sm_hibernating_since_ms(session) < session_sm_hibernating_since_ms(found)))
+			found = session;
+	}
+	return found;
+}
+
 int session_bind(struct session *session, struct slice wanted, const char **type_r, const char **condition_r)
 {
 	char resource[JID_PART_MAX + 1];
@@ -114,9 +129,11 @@ int session_bind(struct session *session, struct slice wanted, const char **type
 	struct slice bound = slice_of(resource, (size_t)len);
 	struct user *user = host_user(session->host, session_node(session));
 	struct session *holder = user != NULL ? user_session(user, bound) : NULL;
+	if (holder == NULL && user != NULL && user->n_sessions >= session->server->options.resources_per_user)
+		holder = longest_away(user); /* whoever is here comes before who is away */
 	if (holder != NULL) {
 		session_close(holder, "conflict", "Replaced by new connection");
-		session_end(holder, "replaced by a new session with the same resource");
+		session_end(holder, "replaced by a new session");
 		if (session->is_ended) { /* by whom that was told to */
 			*type_r = "cancel", *condition_r = "not-allowed";
 			return -1;
@@ -141,6 +158,8 @@ int session_bind(struct session *session, struct slice wanted, const char **type
 
 void session_set_available(struct session *session, bool is_available, int8_t priority)
 {
+	if (is_available && !session->is_available)
+		session->available_since_s = clock_wall();
 	session->is_available = is_available;
 	session->priority = is_available ? priority : 0;
 	user_reorder(session);
@@ -184,6 +203,7 @@ static void free_session(struct session *session)
 	if (session->server->ops.session_gone != NULL)
 		session->server->ops.session_gone(session);
 	server_remove_session(session->server, session);
+	session_sm_free(&session->sm);
 	mem_free(session->jid);
 	mem_free(session->lang);
 	mem_free(session);

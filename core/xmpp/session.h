@@ -18,6 +18,7 @@ struct dispatch;
 struct host;
 struct stanza;
 struct s2s;
+struct session_sm;
 struct stream;
 struct user;
 
@@ -39,10 +40,17 @@ struct transport {
 	/* Borrows. 0, or -1 when it could not be queued. */
 	int (*send)(struct session *session, const struct stanza *stanza);
 	int (*send_bytes)(struct session *session, struct slice bytes);
+	/* A stanza that was written in jabber:client; as send otherwise. Only with leave and move. */
+	int (*send_text)(struct session *session, struct slice text);
 	/* Starts the ending with an RFC 6120 4.9.3 condition (NULL: none) and text (NULL: none). */
 	void (*close)(struct session *session, const char *condition, const char *text);
 	/* Transports that are no streams: n_parked is 0 again, input may be handed on. May be NULL. */
 	void (*resumed)(struct session *session);
+	/* Both NULL when the transport can do neither (session_sm.h). The session goes on without it: says why (condition and
+	 * text as above), or without condition ends at once. */
+	void (*leave)(struct session *session, const char *condition, const char *text);
+	/* From now on it carries `to`, and `from` nothing. */
+	void (*move)(struct session *from, struct session *to);
 };
 
 struct session {
@@ -50,6 +58,7 @@ struct session {
 	struct session_id id;
 	const struct transport *transport;
 	struct stream *stream;   /* NULL on other transports and hosts */
+	struct session_sm *sm;   /* NULL without stream management, or between servers */
 	void *carried_by;        /* what such a transport keeps here */
 	struct host *host;       /* the host it belongs to or talks to; NULL until its stream header */
 	struct user *user;       /* while bound */
@@ -69,6 +78,7 @@ struct session {
 	uint32_t n_parked;       /* firings that wait: reading is paused meanwhile */
 	uint32_t n_parked_events; /* those about the session itself: it stays until they are over, even after its end */
 	uint32_t bound_order;    /* grows with each bind, for ties in priority */
+	double available_since_s; /* since 1970; with is_available */
 	char *lang;              /* the stream's xml:lang, NULL when none */
 	int lua_ref;             /* core/lua's handle; 0: none was made */
 };

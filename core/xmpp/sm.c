@@ -9,7 +9,7 @@
 struct sm_kept {
 	struct sm_kept *next;
 	uint64_t start, end; /* in the connection's output */
-	uint32_t sent_s; /* since 1970 */
+	double sent_s;       /* since 1970 */
 	uint32_t len;
 	char text[];
 };
@@ -50,7 +50,13 @@ void sm_free(struct sm **sm)
 	*sm = NULL;
 }
 
-void sm_set_limits(struct sm *sm, const struct sm_limits *limits) { sm->limits = limits; }
+void sm_set_limits(struct sm *sm, const struct sm_limits *limits, struct sm_budget *budget)
+{
+	sm->budget->bytes -= sm->bytes;
+	budget->bytes += sm->bytes;
+	sm->limits = limits;
+	sm->budget = budget;
+}
 
 /* ---- the agreement ---- */
 
@@ -131,7 +137,7 @@ void sm_sent(struct sm *sm, struct slice text, uint64_t start, uint64_t end)
 	assert(text.len <= UINT32_MAX);
 	struct sm_kept *kept = mem_resize(NULL, cost(text.len));
 	*kept = (struct sm_kept){ .start = start, .end = end, .len = (uint32_t)text.len };
-	kept->sent_s = (uint32_t)clock_wall();
+	kept->sent_s = clock_wall();
 	memcpy(kept->text, text.ptr, text.len);
 	*sm->last = kept;
 	sm->last = &kept->next;
@@ -285,7 +291,7 @@ struct slice sm_first(const struct sm *sm, uint64_t written, bool *is_sent_r)
 	return slice_of(kept->text, kept->len);
 }
 
-struct slice sm_next(const struct sm *sm, const struct sm_kept **at, int64_t *sent_s_r)
+struct slice sm_next(const struct sm *sm, const struct sm_kept **at, double *sent_s_r)
 {
 	*at = *at == NULL ? sm->first : (*at)->next;
 	if (*at == NULL)

@@ -29,10 +29,11 @@ struct sm_budget {
 	size_t bytes, max_bytes;
 };
 
-/* Borrows both for its life; limits may change meanwhile, and others may take their place. */
+/* Borrows both, for its life or until others take their place; limits may change meanwhile. */
 struct sm *sm_new(const struct sm_limits *limits, struct sm_budget *budget);
 void sm_free(struct sm **sm);
-void sm_set_limits(struct sm *sm, const struct sm_limits *limits);
+/* What is kept counts in that budget from now on; it may be over both. */
+void sm_set_limits(struct sm *sm, const struct sm_limits *limits, struct sm_budget *budget);
 
 /* ---- the agreement (XEP-0198 3). Each gives 0, or -1 when it is not its time; then nothing has changed. ---- */
 
@@ -94,7 +95,7 @@ void sm_drop_first(struct sm *sm);
 /* Walk over what is kept, oldest first: start with *at NULL. ptr NULL at the end. *sent_s_r: when it was sent, in
  * seconds since 1970. Nothing may be dropped meanwhile. */
 struct sm_kept;
-struct slice sm_next(const struct sm *sm, const struct sm_kept **at, int64_t *sent_s_r);
+struct slice sm_next(const struct sm *sm, const struct sm_kept **at, double *sent_s_r);
 /* Where in the output the first stanza begins of which nothing has left. False when there is none. */
 bool sm_first_unsent(const struct sm *sm, uint64_t written, uint64_t *start_r);
 

@@ -17,6 +17,7 @@
 #include "xmpp/ns.h"
 #include "xmpp/router.h"
 #include "xmpp/session.h"
+#include "xmpp/session_sm.h"
 #include "xmpp/sm.h"
 #include "xmpp/stream_private.h"
 
@@ -126,7 +127,35 @@ static void close_stream(struct session *session, const char *condition, const c
 	session_end(session, text != NULL ? text : condition);
 }
 
-static const struct transport stream_transport = { stream_write, stream_write_bytes, close_stream, NULL };
+/* The session goes on without this stream. */
+static void leave_stream(struct session *session, const char *condition, const char *text)
+{
+	struct stream *stream = session->stream;
+	session->stream = NULL;
+	stream->session = NULL;
+	if (condition == NULL) {
+		conn_abort(stream->conn, text);
+		return;
+	}
+	stream_say_goodbye(stream, condition, text, NULL);
+	conn_close(stream->conn, text);
+}
+
+/* Another session goes on with this stream. */
+static void move_stream(struct session *from, struct session *to)
+{
+	struct stream *stream = from->stream;
+	from->stream = NULL;
+	stream->session = to;
+	to->stream = stream;
+	if (to->n_parked > 0)
+		conn_pause(stream->conn);
+}
+
+static const struct transport stream_transport = {
+	.send = stream_write, .send_bytes = stream_write_bytes, .send_text = stream_write_bytes, .close = close_stream,
+	.leave = leave_stream, .move = move_stream,
+};
 
 void stream_session_ended(struct session *session)
 {
@@ -173,7 +202,8 @@ static void on_closed(void *ctx, const char *reason)
 		struct session *session = stream->session;
 		char name[32];
 		log_debug(stream_log_name(stream, name), "disconnected: %s", reason);
-		session_end(session, reason);
+		if (!session_sm_lost(session, reason))
+			session_end(session, reason);
 	}
 	if (stream->is_running)
 		stream->conn = NULL; /* run_parser frees it */
@@ -290,8 +320,10 @@ static void handle(struct stream *stream, enum stream_class class, struct stanza
 	struct session *session = stream->session;
 	if (*stanza != NULL) /* the end of the stream is none */
 		server_count(session, *stanza, SERVER_IN);
-	if (class == A_MESSAGE || class == A_PRESENCE || class == AN_IQ)
+	if (class == A_MESSAGE || class == A_PRESENCE || class == AN_IQ) {
 		stream_sm_received(stream);
+		session_sm_received(session);
+	}
 	if (session->has_filters && class != A_HEADER && class != A_FOOTER) {
 		session->server->ops.filter(session, stanza, false);
 		if (*stanza == NULL)
@@ -311,7 +343,7 @@ static void handle(struct stream *stream, enum stream_class class, struct stanza
 		give_up(stream, *stanza);
 		break;
 	case COUNT:
-		if (stream_sm_handle(stream, *stanza))
+		if (stream_sm_handle(stream, *stanza) || session_sm_handle(session, *stanza))
 			break;
 		/* fall through */
 	case EVENT:
@@ -453,8 +485,9 @@ static void on_secured(void *ctx)
 static void on_ended(void *ctx)
 {
 	struct stream *stream = ctx;
-	if (stream->session != NULL)
-		end(stream, "the other side closed the connection");
+	static const char reason[] = "the other side closed the connection";
+	if (stream->session != NULL && !session_sm_lost(stream->session, reason))
+		end(stream, reason);
 }
 
 static void on_idle(void *ctx)

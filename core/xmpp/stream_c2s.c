@@ -12,7 +12,7 @@
 #include "xmpp/stream_private.h"
 
 /* Short, so that a table fits the page. */
-enum { SKIP = IGNORE, NO = NOT_AUTHORIZED, UNSUP = UNSUPPORTED, STOP = GIVE_UP, IQEV = IQ_EVENT };
+enum { SKIP = IGNORE, NO = NOT_AUTHORIZED, UNSUP = UNSUPPORTED, STOP = GIVE_UP, IQEV = IQ_EVENT, SM = COUNT };
 
 /* RFC 6120 4.3.2, 5.4, 6.4, 7.1: nothing but the negotiation in its order before a resource is bound. */
 static const uint8_t table[STREAM_STATES][STREAM_CLASSES] = {
@@ -22,7 +22,7 @@ static const uint8_t table[STREAM_STATES][STREAM_CLASSES] = {
 	[STREAM_TLS]     = { SKIP,  SKIP,  SKIP,  SKIP,  SKIP,  SKIP,  SKIP,  SKIP,  SKIP,  SKIP,  SKIP },
 	[STREAM_SECURED] = { SKIP,  END,   UNSUP, EVENT, IQEV,  NO,    NO,    EVENT, STOP,  UNSUP, EVENT },
 	[STREAM_AUTHED]  = { SKIP,  END,   UNSUP, EVENT, IQEV,  NO,    NO,    EVENT, STOP,  UNSUP, EVENT },
-	[STREAM_BOUND]   = { SKIP,  END,   UNSUP, EVENT, ROUTE, ROUTE, ROUTE, EVENT, STOP,  UNSUP, EVENT },
+	[STREAM_BOUND]   = { SKIP,  END,   UNSUP, EVENT, ROUTE, ROUTE, ROUTE, EVENT, STOP,  UNSUP, SM },
 	[STREAM_CLOSING] = { SKIP,  END,   SKIP,  SKIP,  SKIP,  SKIP,  SKIP,  SKIP,  SKIP,  SKIP,  SKIP },
 };
 

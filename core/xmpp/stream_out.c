@@ -23,12 +23,11 @@ int stream_write_bytes(struct session *session, struct slice bytes)
 	return conn_write(stream->conn, bytes);
 }
 
-/* A message, presence or iq, not one of the elements that only manage the stream. */
-static bool is_stanza(const struct stream *stream, const struct stanza *stanza, struct el root)
+bool stream_is_stanza(const struct stanza *stanza, struct el root, struct slice content_ns)
 {
 	struct slice name = el_name(stanza, root), ns = el_own_ns(stanza, root);
 	return (slice_is(name, "message") || slice_is(name, "presence") || slice_is(name, "iq"))
-	       && (ns.len == 0 || el_in_stream_ns(stanza, root) || slice_equal(ns, stream->kind->content_ns));
+	       && (ns.len == 0 || el_in_stream_ns(stanza, root) || slice_equal(ns, content_ns));
 }
 
 /* Where the next byte will stand in all that this connection is given to send. */
@@ -41,7 +40,7 @@ int stream_write(struct session *session, const struct stanza *stanza)
 		return -1;
 	struct el root = stanza_root(stanza);
 	size_t bound = write_bound(stanza, root);
-	struct sm *sm = stream->sm != NULL && is_stanza(stream, stanza, root) ? stream->sm : NULL;
+	struct sm *sm = stream->sm != NULL && stream_is_stanza(stanza, root, stream->kind->content_ns) ? stream->sm : NULL;
 	if (sm != NULL) {
 		sm_forget_written(sm, conn_sent(stream->conn));
 		if (!sm_has_room(sm, bound))

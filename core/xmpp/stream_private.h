@@ -10,6 +10,7 @@
 #include "base/list.h"
 #include "base/random.h"
 #include "base/slice.h"
+#include "xml/stanza.h"
 #include "xmpp/sm_duty.h"
 
 struct conn;
@@ -17,7 +18,6 @@ struct conn_handler;
 struct parser;
 struct server;
 struct session;
-struct stanza;
 struct stream;
 struct timer;
 
@@ -168,6 +168,8 @@ void stream_peer_closed(struct stream *stream, const char *reason);
 /* Writes the stanza to the wire, in the stream's content namespace. 0, or -1 when it cannot take it. */
 int stream_write(struct session *session, const struct stanza *stanza);
 int stream_write_bytes(struct session *session, struct slice bytes);
+/* A message, presence or iq of that content namespace, not one of the elements that only manage the stream. */
+bool stream_is_stanza(const struct stanza *stanza, struct el root, struct slice content_ns);
 /* SASL succeeded: wider limits, a new header is expected once stream_reset is called. */
 void stream_authenticated(struct session *session);
 /* A resource was bound, or a pair of domains is proven: stanzas may flow, the negotiation deadline is over. */

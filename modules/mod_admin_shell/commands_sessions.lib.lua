@@ -33,7 +33,15 @@ local function tls_of(session)
 	return ("%s %s"):format(info.protocol or "?", info.cipher or "?")
 end
 
+-- Connected, with stream management (XEP-0198), or away, for how long and with how many stanzas waiting?
+local function state_of(session)
+	local counts = native.sm_counts(session)
+	if not session.hibernating then return counts and "here, sm" or "here" end
+	return ("away %ds: %d"):format(os.time() - session.hibernating, counts.unacked)
+end
+
 local columns = {
+	state = { title = "State", width = 13, get = state_of };
 	jid = { title = "JID", width = "3p", get = function (session) return session.full_jid or session.host or "-" end };
 	host = { title = "Host", width = "1p", get = function (session) return session.host end };
 	user = { title = "User", width = "1p", get = function (session) return session.username end };
@@ -52,7 +60,7 @@ local columns = {
 
 local function show(self, pattern, names)
 	local chosen = {}
-	for name in (names or "jid ip secure priority presence"):gmatch("[^%s,]+") do
+	for name in (names or "jid ip secure priority presence state"):gmatch("[^%s,]+") do
 		local column = columns[name]
 		if not column then return nil, ("There is no column %q; try: help columns"):format(name) end
 		table.insert(chosen, {

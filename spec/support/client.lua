@@ -389,8 +389,8 @@ function client:binds(resource)
 	return reply
 end
 
---- Everything up to the bound session. options.presence: true also sends initial presence and waits until it is back.
-function client:logs_in()
+--- Everything up to the features that come after SASL: who is there is known, no resource is bound yet.
+function client:enters()
 	local options = self.options
 	if not self.socket then self:connect() end
 	self:opens_stream_with_features()
@@ -402,7 +402,13 @@ function client:logs_in()
 	local ok, condition = self:authenticates(options.mechanism)
 	if not ok then error(("%s may not in: %s%s"):format(self.name, condition, self:story()), 2) end
 	self:opens_stream_with_features()
-	local reply = self:binds(options.resource)
+	return self
+end
+
+--- Everything up to the bound session.
+function client:logs_in()
+	self:enters()
+	local reply = self:binds(self.options.resource)
 	if not self.jid then error(("%s got no resource: %s"):format(self.name, tostring(reply)), 2) end
 	return self
 end

@@ -165,6 +165,8 @@ local function new_native(world)
 	end
 	function native.sessions() return next, world.sessions, nil end
 	function native.new_session(session_type, host) return new_session(world, { type = session_type, host = host }) end
+	function native.sm_counts() return nil end -- nobody has stream management here
+
 	function native.end_session(session)
 		if not session.destroyed then session:close("ended") end
 	end
@@ -293,7 +295,7 @@ end
 
 local host_config = [[
 storage = "memory"
-modules_disabled = { "presence", "message", "iq", "offline", "c2s", "s2s", "s2s_auth_certs" }
+modules_disabled = { "presence", "message", "iq", "offline", "c2s", "s2s", "s2s_auth_certs", "smacks" }
 modules_enabled = { %s }
 %s
 VirtualHost %q

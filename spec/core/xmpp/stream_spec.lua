@@ -21,8 +21,9 @@ local client_expected = {
 	presence = { "not-authorized", "not-authorized", "ignore", "not-authorized", "not-authorized", "route", "ignore" },
 	-- Extensions (client state ...): a module answers or the stream ends with 4.9.3.24.
 	nonza = { "not-authorized", "event", "ignore", "event", "event", "event", "ignore" },
-	-- XEP-0198: a module answers.
-	sm = { "not-authorized", "event", "ignore", "event", "event", "event", "ignore" },
+	-- XEP-0198 3, 5: a module refuses it before login, agrees to it once a resource is bound, and resumes instead of
+	-- binding; acknowledgements are the core's.
+	sm = { "not-authorized", "event", "ignore", "event", "event", "count", "ignore" },
 	-- RFC 6120 4.9.1.1: stream errors are unrecoverable.
 	error = { "give-up", "give-up", "ignore", "give-up", "give-up", "give-up", "ignore" },
 	-- RFC 6120 4.9.3.24
