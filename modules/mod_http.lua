@@ -45,14 +45,16 @@ local function active_port(service)
 	end
 end
 
-local function own_base(host_module)
-	local host = host_module:get_option_string("http_host", host_module.host)
-	for _, scheme in ipairs { "https", "http" } do
-		local port = active_port(scheme)
-		if port then
-			return ("%s://%s%s"):format(scheme, host, port == default_ports[scheme] and "" or ":" .. port)
-		end
-	end
+-- The origin of a name on our own ports; nil when nothing serves that scheme.
+local function own_origin(scheme, name)
+	local port = active_port(scheme)
+	return port and ("%s://%s%s"):format(scheme, name, port == default_ports[scheme] and "" or ":" .. port)
+end
+
+-- What is in front of us, without a slash at its end; nil when nothing is.
+local function external_base(host_module)
+	local external = host_module:get_option_string("http_external_url")
+	return external and external:gsub("/+$", "") or nil
 end
 
 --- The URL under which the outside reaches a path of this module (or of another one, by its app_name). mode "internal":
@@ -60,13 +62,26 @@ end
 function api:http_url(app_name, default_path, mode)
 	app_name = app_name or (self.name:gsub("^http_", ""))
 	local path = app_path(self, app_name, default_path)
-	local external = mode ~= "internal" and self:get_option_string("http_external_url")
-	local base = external and external:gsub("/+$", "") or own_base(self)
+	local name = self:get_option_string("http_host", self.host)
+	local base = mode ~= "internal" and external_base(self) or own_origin("https", name) or own_origin("http", name)
 	if not base then
 		module:log("warn", "Nothing serves HTTP, so %s has no URL; set http_ports or https_ports", app_name)
 		base = "http://disabled.invalid"
 	end
 	return base .. (path == "" and "/" or path)
+end
+
+local sites = {} -- name under which hosts are reached -> list of their modules here
+
+-- luacheck: globals secure_origin
+
+--- "https://name:port" at which the outside reaches who is reached by that name; nil when TLS does not.
+function secure_origin(name)
+	for _, host_module in ipairs(sites[name] or { module }) do
+		local external = external_base(host_module)
+		if external then return external:match "^https://[^/]+" end
+	end
+	return own_origin("https", name)
 end
 
 -- CORS: a page of another origin may call this module from a browser. Only where the module says so.
@@ -186,6 +201,23 @@ local function make_handlers(item, host, prefix, cors)
 	return handlers
 end
 
+local taken = {} -- event name -> list of { item =, host_module = }, the first of which is asked first
+
+-- Gives who is asked there before, on another host.
+local function take_path(name, item, host_module)
+	taken[name] = taken[name] or {}
+	local first = taken[name][1]
+	table.insert(taken[name], { item = item, host_module = host_module })
+	return first and first.host_module ~= host_module and not (item.shares_path and first.item.shares_path) and first
+end
+
+local function leave_path(name, item)
+	for i, entry in ipairs(taken[name] or {}) do
+		if entry.item == item then table.remove(taken[name], i) end
+	end
+	if not next(taken[name] or {}) then taken[name] = nil end
+end
+
 local function serve_items(host_module, host)
 	local served = {} -- item -> list of handlers
 	local overrides = host_module:get_option("http_cors_override", {})
@@ -193,6 +225,7 @@ local function serve_items(host_module, host)
 	local function removed(event)
 		for _, handler in ipairs(served[event.item] or {}) do
 			server.remove_handler(handler[1], handler[2])
+			leave_path(handler[1], event.item)
 		end
 		served[event.item] = nil
 	end
@@ -207,7 +240,16 @@ local function serve_items(host_module, host)
 		removed(event)
 		local prefix = app_path(host_module, name, item.default_path)
 		local handlers = make_handlers(item, host, prefix, cors_of(item, overrides))
-		for _, handler in ipairs(handlers) do server.add_handler(handler[1], handler[2], handler[3]) end
+		local before
+		for _, handler in ipairs(handlers) do
+			server.add_handler(handler[1], handler[2], handler[3])
+			if handler[3] == 0 then before = take_path(handler[1], item, host_module) or before end
+		end
+		if before then -- hosts of one http_host share its paths
+			host_module:log("warn", "'%s' of %s is not reached: at %s%s '%s' of %s answers. Give one of the two another path "
+				.. "(http_paths = { %s = \"/...\" } below its host) or name (http_host)", name, host_module.host, host, prefix,
+				before.item.name, before.host_module.host, name)
+		end
 		served[item] = handlers
 		host_module:log("debug", "Serving '%s' at %s%s", name, host or "(all hosts)", prefix == "" and "/" or prefix)
 	end
@@ -218,18 +260,22 @@ local function serve_items(host_module, host)
 	end
 end
 
-local users = {} -- name -> how many of our hosts use it
-
 function module.add_host(host_module)
 	host_module:depends("http_errors")
-	local host = host_module:get_option_string("http_host", host_module.host):lower()
-	users[host] = (users[host] or 0) + 1
-	server.add_host(host)
-	local stop = serve_items(host_module, host)
+	local name = host_module:get_option_string("http_host", host_module.host):lower()
+	sites[name] = sites[name] or {}
+	table.insert(sites[name], host_module)
+	server.add_host(name)
+	local stop = serve_items(host_module, name)
 	function host_module.unload()
 		stop()
-		users[host] = users[host] - 1
-		if users[host] == 0 then server.remove_host(host) end
+		for i, other in ipairs(sites[name]) do
+			if other == host_module then table.remove(sites[name], i) end
+		end
+		if not sites[name][1] then
+			sites[name] = nil
+			server.remove_host(name)
+		end
 	end
 end
 

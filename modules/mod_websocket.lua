@@ -296,5 +296,6 @@ end
 module:provides("http", {
 	name = "websocket";
 	default_path = "/xmpp-websocket";
+	shares_path = true; -- the host is what <open/> says
 	route = { ["GET"] = handle_request };
 })

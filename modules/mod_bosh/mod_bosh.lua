@@ -292,6 +292,7 @@ if cors_origins == true then cors_origins = new_set { "*" } end
 
 module:provides("http", {
 	default_path = "/http-bind";
+	shares_path = true; -- the host is what the request says
 	route = { ["GET"] = handle_get; ["POST"] = handle_post };
 	cors = { enabled = not cors_origins:empty(); origins = cors_origins };
 })

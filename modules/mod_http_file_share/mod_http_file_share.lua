@@ -100,14 +100,16 @@ local function set_secret(text)
 end
 set_secret(secret or random.bytes(32))
 
+local web -- nil when another service takes the files
 if not base_url then
 	module:depends "http"
-	local web = module:require "web" {
+	web = module:require "web" {
 		uploads = uploads, is_safe = is_safe, plain_type = plain_type,
 		verify = function (token) return verify(token) end,
 	}
 	module:provides("http", {
 		streaming_uploads = true;
+		shares_path = true; -- each answers for its own slots
 		-- Web clients of any site may upload with a token and show what they have an address of.
 		cors = { enabled = true; headers = { "Authorization", "Content-Type" } };
 		route = { ["PUT /*"] = web.upload; ["GET /*"] = web.download };
@@ -258,6 +260,10 @@ module:hook_global("user-deleted", function (event)
 	local n = uploads.purge(uploader)
 	if n and n > 0 then module:log("info", "%d files of %s are gone with the account", n, uploader) end
 end)
+
+function module.unload()
+	if web then web.close() end
+end
 
 function module.save()
 	return { secret = secret, pending = uploads.save() }

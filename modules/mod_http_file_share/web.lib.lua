@@ -12,6 +12,7 @@ local wire = require "net.http.wire"
 
 local LARGE_BYTES = 8 * 1024 * 1024 -- of these an admin sees each quarter come
 local CACHE_SECONDS = 86400
+local SLOT_BYTES = 64 -- no slot has a longer name
 
 local function size_text(bytes)
 	return units.format(bytes, "B", "b")
@@ -26,6 +27,19 @@ return function (parts)
 	-- "SLOT/FILENAME"
 	local function split(path)
 		return path:match "^/?([%w_-]+)/([^/]+)$"
+	end
+
+	-- Hosts that are reached by one name (http_host) have their files side by side: what is not ours may be another's.
+	local all = module:shared "/*/http_file_share/uploads" -- host -> uploads
+	all[module.host] = uploads
+
+	local function is_of_another(path)
+		local slot = split(path)
+		if not slot or #slot > SLOT_BYTES or uploads.get(slot) then return false end
+		for host, others in pairs(all) do
+			if host ~= module.host and others.get(slot) then return true end
+		end
+		return false
 	end
 
 	-- Uploads
@@ -73,7 +87,7 @@ return function (parts)
 
 	-- What net.http.server pours the body into. close: it did not come to its end.
 	local function new_sink(claims, file)
-		local sink = { file = file, claims = claims }
+		local sink = { file = file, claims = claims, uploads = uploads }
 		local size, quarter = claims.filesize, 1
 		function sink.poured(_, bytes)
 			if size > LARGE_BYTES and quarter < 4 and bytes >= size * quarter / 4 then
@@ -126,7 +140,11 @@ return function (parts)
 	--- PUT: asked when the head is here, and when the body is.
 	function M.upload(event, path)
 		local sink = event.request.body_sink
-		if sink then return complete(event, sink) end
+		if sink and sink.uploads == uploads then
+			return complete(event, sink)
+		elseif is_of_another(path) then
+			return nil -- who is asked next has it
+		end
 		if event.request.body == false then return begin(event, path) end
 		return refuse(event, event.request.content_length and 400 or 411, "There is no body")
 	end
@@ -152,7 +170,8 @@ return function (parts)
 	function M.download(event, path)
 		local slot, filename = split(path)
 		local now = os.time()
-		local record = slot and #slot <= 64 and uploads.get(slot)
+		local record = slot and #slot <= SLOT_BYTES and uploads.get(slot)
+		if not record and is_of_another(path) then return nil end
 		if not record or record.filename ~= filename or record.expires <= now then return 404 end
 		local file, facts = wire.open(uploads.path(slot))
 		if not file then
@@ -165,6 +184,9 @@ return function (parts)
 		headers.cache_control = ("max-age=%d, immutable"):format(math.min(CACHE_SECONDS, record.expires - now))
 		return http_files.send(event, file, facts)
 	end
+
+	--- Nobody is answered here any more.
+	function M.close() all[module.host] = nil end
 
 	return M
 end

@@ -21,6 +21,7 @@ describe("Sharing files", function ()
 			config = "http_file_share_size_limit = 2000000",
 			hosts = { localhost = [[modules_enabled = { "http_file_share" }; http_file_share_daily_quota = 1e9]] },
 			components = [[Component "upload.localhost" "http_file_share"
+				http_host = "localhost"
 				http_file_share_daily_quota = 1e9; http_file_share_secret = "of this spec"
 				http_file_share_purposes = { profile = "1 year" }]],
 		}
@@ -127,6 +128,18 @@ describe("Sharing files", function ()
 		local where = shared("a.txt", "text", "text/plain", { to = "localhost" })
 		assert.equal("localhost:" .. server.https_port, where.host)
 		assert.equal("text", get(where).body)
+	end)
+
+	it("works side by side where a host and its component are reached by one name", function ()
+		local ours, theirs = slot("a.txt", 4, "text/plain"), slot("a.txt", 4, "text/plain", { to = "localhost" })
+		assert.equal(ours.host, theirs.host)
+		assert.equal(ours.path:match "^/[^/]+/", theirs.path:match "^/[^/]+/")
+		for _, where in ipairs { theirs, ours } do
+			assert.equal(403, put(where, "text", { Authorization = "Bearer x.y.z" }).status)
+			assert.equal(201, put(where, "text").status)
+			assert.equal("text", get(where).body)
+			assert.equal(409, put(where, "text").status)
+		end
 	end)
 
 	it("answers HEAD, ranges and conditions", function ()

@@ -141,7 +141,12 @@ describe("Strict HTTPS", function()
 	setup(function()
 		server = Server.start {
 			with_http = true, more_modules = { "strict_https", "http_landing", "bosh", "http_health" },
-			hosts = { localhost = "", ["montague.example"] = 'http_external_url = "https://chat.montague.example/"' },
+			hosts = {
+				localhost = "",
+				["montague.example"] = 'http_external_url = "https://chat.montague.example/"',
+				["capulet.example"] = [[http_host = "web.capulet.example"
+					http_external_url = "https://chat.capulet.example/x/"]],
+			},
 		}
 	end)
 	teardown(function() server:stop() end)
@@ -165,6 +170,8 @@ describe("Strict HTTPS", function()
 		local there = { Host = "montague.example" }
 		assert.equal("https://chat.montague.example/", http.get(server, "/", there).headers.location)
 		assert.equal(404, http.get(server, "//evil.example/", there).status)
+		assert.equal("https://chat.capulet.example/landing.css",
+			http.get(server, "/landing.css", { Host = "web.capulet.example" }).headers.location)
 	end)
 
 	it("leaves alone what machines read of the whole server", function()

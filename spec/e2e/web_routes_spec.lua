@@ -53,6 +53,8 @@ describe("The web of a server with several hosts", function()
 				localhost = [[http_paths = { moved = "/new/$host", open = "/" }]],
 				["montague.example"] = [[http_host = "web.montague.example"
 					http_paths = { shop = "/" }]],
+				["escalus.example"] = 'http_host = "verona.example"',
+				["paris.example"] = 'http_host = "verona.example"',
 				["capulet.example"] = [[modules_disabled = { "shop" }
 					http_external_url = "https://capulet.example/chat/"]],
 			},
@@ -69,6 +71,10 @@ describe("The web of a server with several hosts", function()
 	local function get(path, host, options)
 		return http.get(server, path, { Host = host or "localhost" }, options)
 	end
+
+	it("says in the log when hosts of one name want one path for different things", function()
+		server:awaits_log "is not reached: at verona.example/who 'who' of"
+	end)
 
 	it("says in the log which routes are none, and serves the others", function()
 		server:awaits_log "\"nonsense\" is no route"
