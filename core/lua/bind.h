@@ -1,11 +1,26 @@
-/* What the bindings would otherwise repeat: a type with its methods, and a failure as nil and a sentence. All of it is
- * inline, since an optional shared object links no other file of this room. */
+/* What the bindings would otherwise repeat: text as a slice, a type with its methods, a failure as nil and a sentence.
+ * All of it is inline, since an optional shared object links no other file of this room. */
 #ifndef LUA_BIND_H
 #define LUA_BIND_H
 
 #include <lauxlib.h>
 
 #include "base/error.h"
+#include "base/slice.h"
+
+/* The string argument at arg, borrowed while it is on the stack; raises when it is none. */
+static inline struct slice l_check_slice(lua_State *L, int arg)
+{
+	size_t len;
+	const char *ptr = luaL_checklstring(L, arg, &len);
+	return slice_of(ptr, len);
+}
+
+/* The same of an argument that may be missing: SLICE_NONE then. */
+static inline struct slice l_opt_slice(lua_State *L, int arg)
+{
+	return lua_isnoneornil(L, arg) ? SLICE_NONE : l_check_slice(L, arg);
+}
 
 /* Makes the metatable of `name`, which luaL_setmetatable then finds. `methods`: what its values answer to, or NULL.
  * `end`: what frees a value when it is collected or its to-be-closed slot is left (it may be called again afterwards),

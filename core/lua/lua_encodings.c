@@ -4,18 +4,12 @@
 #include <stdint.h>
 
 #include "base/utf8.h"
+#include "lua/bind.h"
 #include "lua/libs.h"
 #include "xmpp/confusable.h"
 #include "xmpp/jid.h"
 
 #define PREPARED_MAX 4096
-
-static struct slice l_check_slice(lua_State *L, int arg)
-{
-	struct slice text;
-	text.ptr = luaL_checklstring(L, arg, &text.len);
-	return text;
-}
 
 /* ---- base64: RFC 4648 section 4 ---- */
 

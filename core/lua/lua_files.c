@@ -54,13 +54,6 @@ static const char *l_check_path(lua_State *L, int arg)
 	return path;
 }
 
-static struct slice l_check_slice(lua_State *L, int arg)
-{
-	size_t len;
-	const char *ptr = luaL_checklstring(L, arg, &len);
-	return slice_of(ptr, len);
-}
-
 /* ---- readers ---- */
 
 /* read(path [, max_bytes [, "nofollow"]]) -> bytes | nil (absent) | nil, error

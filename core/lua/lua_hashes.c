@@ -12,15 +12,9 @@
 #include <stdint.h>
 
 #include "base/hex.h"
+#include "lua/bind.h"
 #include "lua/libs.h"
 #include "xmpp/scram.h"
-
-static struct slice l_check_slice(lua_State *L, int arg)
-{
-	struct slice text;
-	text.ptr = luaL_checklstring(L, arg, &text.len);
-	return text;
-}
 
 static void l_push_bytes(lua_State *L, const unsigned char *bytes, size_t len, bool as_hex)
 {

@@ -6,6 +6,7 @@
 
 #include "base/hex.h"
 #include "base/utf8.h"
+#include "lua/bind.h"
 #include "lua/json_private.h"
 
 struct decoder {
@@ -336,8 +337,7 @@ static bool l_decode_value(struct decoder *d, int depth)
 /* decode(text) -> value | nil, why and where ("... at byte 12", counted from 1) */
 int l_json_decode(lua_State *L)
 {
-	struct slice text;
-	text.ptr = luaL_checklstring(L, 1, &text.len);
+	struct slice text = l_check_slice(L, 1);
 	struct decoder d = { .L = L, .at = text.ptr, .start = text.ptr, .end = text.ptr + text.len };
 
 	lua_settop(L, 1);

@@ -13,8 +13,7 @@
 /* A prepared domain out of a string argument, in memory of the caller; raises when it is none. */
 static struct slice l_check_domain(lua_State *L, int index, char into[JID_PART_MAX + 1])
 {
-	struct slice text;
-	text.ptr = luaL_checklstring(L, index, &text.len);
+	struct slice text = l_check_slice(L, index);
 	int len = jid_prep_host(text, into);
 	luaL_argcheck(L, len > 0, index, "a domain is expected");
 	return slice_of(into, (size_t)len);

@@ -1,6 +1,7 @@
 /* util.stanza: the functions that make stanzas. */
 #include <string.h>
 
+#include "lua/bind.h"
 #include "lua/libs.h"
 #include "lua/lua_stanza_private.h"
 #include "xml/write.h"
@@ -155,8 +156,7 @@ static int l_deserialize(lua_State *L)
 
 static int l_xml_escape(lua_State *L)
 {
-	struct slice text;
-	text.ptr = luaL_checklstring(L, 1, &text.len);
+	struct slice text = l_check_slice(L, 1);
 	luaL_Buffer out;
 	char *into = luaL_buffinitsize(L, &out, write_text_bound(text));
 	luaL_pushresultsize(&out, write_text_into(into, text));

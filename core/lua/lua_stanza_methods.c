@@ -1,22 +1,9 @@
-/* The methods of a stanza: building, searching, changing, and text for people. Names and meanings are Prosody's.
- * Looking for children, a namespace left out means the parent's, and an element built without one is in its
- * parent's. */
-#include <string.h>
-
+/* The methods of a stanza that build and change it. Names and meanings are Prosody's. An element built without a
+ * namespace is in its parent's. */
+#include "lua/bind.h"
 #include "lua/lua_stanza_private.h"
 #include "xml/stanza.h"
-#include "xml/write.h"
-
-#define STANZA_ERRORS "urn:ietf:params:xml:ns:xmpp-stanzas" /* RFC 6120 8.3.3 */
-
-/* A string or nothing. */
-static struct slice l_opt_slice(lua_State *L, int arg)
-{
-	struct slice s = SLICE_NONE;
-	if (!lua_isnoneornil(L, arg))
-		s.ptr = luaL_checklstring(L, arg, &s.len);
-	return s;
-}
+#include "xmpp/ns.h"
 
 static int return_self(lua_State *L)
 {
@@ -166,233 +153,6 @@ static int l_add_direct_child(lua_State *L)
 	return return_self(L);
 }
 
-/* ---- searching ---- */
-
-static struct el child_of(const struct handle *h, struct slice name, struct slice ns)
-{
-	return el_child(stanza_of(h), h->el, name, ns);
-}
-
-/* The text of an element that has no child elements, "" when it is empty; nil for others. */
-static int push_text(lua_State *L, const struct stanza *st, struct el el)
-{
-	if (el_is_none(el) || !el_is_none(el_first(st, el))) {
-		lua_pushnil(L);
-		return 1;
-	}
-	struct slice text = el_text(st, el);
-	lua_pushlstring(L, text.ptr, text.len);
-	return 1;
-}
-
-static int push_attr(lua_State *L, const struct stanza *st, struct el el, struct slice name)
-{
-	struct slice value = SLICE_NONE;
-	if (!el_is_none(el))
-		value = slice_is(name, "xmlns") ? visible_ns(st, el) : el_attr(st, el, name);
-	if (value.ptr != NULL)
-		lua_pushlstring(L, value.ptr, value.len);
-	else
-		lua_pushnil(L);
-	return 1;
-}
-
-static int l_get_child(lua_State *L)
-{
-	struct handle *h = l_check_handle(L, 1);
-	l_push_node(L, 1, h, child_of(h, l_opt_slice(L, 2), l_opt_slice(L, 3)));
-	return 1;
-}
-
-static int l_get_child_text(lua_State *L)
-{
-	struct handle *h = l_check_handle(L, 1);
-	return push_text(L, stanza_of(h), child_of(h, l_opt_slice(L, 2), l_opt_slice(L, 3)));
-}
-
-static int l_get_child_attr(lua_State *L)
-{
-	struct handle *h = l_check_handle(L, 1);
-	struct slice name;
-	name.ptr = luaL_checklstring(L, 4, &name.len);
-	return push_attr(L, stanza_of(h), child_of(h, l_opt_slice(L, 2), l_opt_slice(L, 3)), name);
-}
-
-/* (name, xmlns, attribute, value[, normalise]) */
-static int l_get_child_with_attr(lua_State *L)
-{
-	struct handle *h = l_check_handle(L, 1);
-	struct slice name = l_opt_slice(L, 2), ns = l_opt_slice(L, 3), attr;
-	attr.ptr = luaL_checklstring(L, 4, &attr.len);
-	lua_settop(L, 6);
-	for (struct el el = child_of(h, name, ns); !el_is_none(el); el = el_next_child(stanza_of(h), el, name, ns)) {
-		push_attr(L, stanza_of(h), el, attr);
-		if (!lua_isnil(L, -1) && !lua_isnil(L, 6)) {
-			lua_pushvalue(L, 6);
-			lua_insert(L, -2);
-			lua_call(L, 1, 1);
-		}
-		if (lua_rawequal(L, -1, 5)) {
-			l_push_node(L, 1, h, el);
-			return 1;
-		}
-		lua_pop(L, 1);
-	}
-	return 0;
-}
-
-/* Pushes the first child of which that part is argument 2. */
-static int l_first_child(lua_State *L, struct slice (*part_of)(const struct stanza *st, struct el el))
-{
-	struct handle *h = l_check_handle(L, 1);
-	const struct stanza *st = stanza_of(h);
-	struct slice wanted;
-	wanted.ptr = luaL_checklstring(L, 2, &wanted.len);
-	struct el el = el_first(st, h->el);
-	while (!el_is_none(el) && !slice_equal(part_of(st, el), wanted))
-		el = el_next(st, el);
-	l_push_node(L, 1, h, el);
-	return 1;
-}
-
-static int l_child_with_name(lua_State *L)
-{
-	return l_first_child(L, el_name);
-}
-
-static int l_child_with_ns(lua_State *L)
-{
-	return l_first_child(L, el_ns);
-}
-
-static int l_get_text(lua_State *L)
-{
-	struct handle *h = l_check_handle(L, 1);
-	return push_text(L, stanza_of(h), h->el);
-}
-
-/* The next child, remembered in the closure before the caller gets to change the current one.
- * Upvalues: stanza, name, xmlns, offset of the next child, the root it belongs to. */
-static int l_next_childtag(lua_State *L)
-{
-	lua_settop(L, 0);
-	lua_pushvalue(L, lua_upvalueindex(1));
-	struct handle *h = l_check_handle(L, 1);
-	struct el el = { (uint32_t)lua_tointeger(L, lua_upvalueindex(4)) };
-	if (el_is_none(el) || lua_touserdata(L, lua_upvalueindex(5)) != h->owner ||
-		!el_equal(el_parent(stanza_of(h), el), h->el))
-		return 0; /* the end, or the children have been moved away under our feet */
-	struct el next = el_next_child(stanza_of(h), el, l_opt_slice(L, lua_upvalueindex(2)),
-		l_opt_slice(L, lua_upvalueindex(3)));
-	lua_pushinteger(L, next.at);
-	lua_replace(L, lua_upvalueindex(4));
-	l_push_node(L, 1, h, el);
-	return 1;
-}
-
-static int l_childtags(lua_State *L)
-{
-	struct handle *h = l_check_handle(L, 1);
-	lua_settop(L, 3);
-	lua_pushinteger(L, child_of(h, l_opt_slice(L, 2), l_opt_slice(L, 3)).at);
-	lua_pushlightuserdata(L, h->owner);
-	lua_pushcclosure(L, l_next_childtag, 5);
-	return 1;
-}
-
-/* Upvalues: stanza, number of the last node. */
-static int l_next_node(lua_State *L)
-{
-	lua_settop(L, 0);
-	lua_pushvalue(L, lua_upvalueindex(1));
-	struct handle *h = l_check_handle(L, 1);
-	lua_Integer number = lua_tointeger(L, lua_upvalueindex(2)) + 1;
-	lua_pushinteger(L, number);
-	lua_replace(L, lua_upvalueindex(2));
-	l_push_node(L, 1, h, nth_node(h, number));
-	return 1;
-}
-
-static int l_children(lua_State *L)
-{
-	l_check_handle(L, 1);
-	lua_settop(L, 1);
-	lua_pushinteger(L, 0);
-	lua_pushcclosure(L, l_next_node, 2);
-	return 1;
-}
-
-/* A path is {xmlns}name/{xmlns}name, where either part may be left out, and ends in # for the text or @attribute. */
-static int l_find(lua_State *L)
-{
-	struct handle *h = l_check_handle(L, 1);
-	const struct stanza *st = stanza_of(h);
-	struct slice path;
-	path.ptr = luaL_checklstring(L, 2, &path.len);
-	struct el el = h->el;
-	for (;;) {
-		if (path.len > 0 && *path.ptr == '@')
-			return push_attr(L, st, el, slice_from(path, 1));
-		struct slice ns = SLICE_NONE;
-		if (path.len > 0 && *path.ptr == '{') {
-			const char *close = memchr(path.ptr, '}', path.len);
-			luaL_argcheck(L, close != NULL, 2, "'}' is missing");
-			ns = slice_of(path.ptr + 1, (size_t)(close - path.ptr) - 1);
-			path = slice_from(path, ns.len + 2);
-		}
-		size_t len = 0;
-		while (len < path.len && strchr("@/#", path.ptr[len]) == NULL)
-			len++;
-		el = el_child(st, el, slice_of(path.ptr, len), ns);
-		path = slice_from(path, len);
-		if (path.len == 1 && *path.ptr == '#')
-			return push_text(L, st, el);
-		if (el_is_none(el) || path.len == 0 || (path.len == 1 && *path.ptr == '/')) {
-			l_push_node(L, 1, h, el);
-			return 1;
-		}
-		if (*path.ptr != '@')
-			path = slice_from(path, 1);
-	}
-}
-
-/* type, condition, text, application-specific element (RFC 6120 8.3.2) */
-static int l_get_error(lua_State *L)
-{
-	struct handle *h = l_check_handle(L, 1);
-	const struct stanza *st = stanza_of(h);
-	lua_settop(L, 1);
-	struct el error = child_of(h, SLICE("error"), SLICE_NONE), extra = EL_NONE;
-	if (el_is_none(error)) {
-		lua_settop(L, 5);
-		return 4;
-	}
-	struct slice condition = SLICE("undefined-condition");
-	bool has_condition = false;
-	lua_settop(L, 3); /* 2: type, 3: text */
-	push_attr(L, st, error, SLICE("type"));
-	lua_replace(L, 2);
-	for (struct el el = el_first(st, error); !el_is_none(el); el = el_next(st, el)) {
-		if (!slice_is(el_ns(st, el), STANZA_ERRORS)) {
-			if (el_is_none(extra))
-				extra = el;
-		} else if (slice_is(el_name(st, el), "text")) {
-			if (lua_isnil(L, 3)) {
-				push_text(L, st, el);
-				lua_replace(L, 3);
-			}
-		} else if (!has_condition) {
-			condition = el_name(st, el);
-			has_condition = true;
-		}
-	}
-	lua_pushvalue(L, 2);
-	lua_pushlstring(L, condition.ptr, condition.len);
-	lua_pushvalue(L, 3);
-	l_push_node(L, 1, h, extra);
-	return 4;
-}
-
 /* ---- changing ---- */
 
 /* fn(child) gives the child to keep, another stanza to replace it, or nil to remove it. */
@@ -432,7 +192,7 @@ static int l_remove_children(lua_State *L)
 {
 	struct handle *h = l_check_handle(L, 1);
 	struct slice name = l_opt_slice(L, 2), ns = l_opt_slice(L, 3);
-	struct el el = child_of(h, name, ns);
+	struct el el = el_child(stanza_of(h), h->el, name, ns);
 	l_open_change(L, 1, h);
 	while (!el_is_none(el)) {
 		struct el next = el_next_child(stanza_of(h), el, name, ns);
@@ -508,9 +268,9 @@ void l_add_error(lua_State *L, int arg, struct handle *h, int type_arg)
 	bool has_uri = uri.ptr != NULL && (slice_is(condition, "gone") || slice_is(condition, "redirect"));
 	if (has_uri)
 		l_check_text(L, uri, "uri");
-	l_add_condition(L, arg, h, error, condition, SLICE(STANZA_ERRORS), has_uri ? uri : SLICE_NONE);
+	l_add_condition(L, arg, h, error, condition, NS_STANZA_ERRORS, has_uri ? uri : SLICE_NONE);
 	if (text.len > 0)
-		l_add_condition(L, arg, h, error, SLICE("text"), SLICE(STANZA_ERRORS), text);
+		l_add_condition(L, arg, h, error, SLICE("text"), NS_STANZA_ERRORS, text);
 
 	push_field(L, extra, "tag");
 	if (l_test_handle(L, lua_gettop(L)) != NULL) {
@@ -533,164 +293,6 @@ static int l_method_add_error(lua_State *L)
 	return return_self(L);
 }
 
-/* ---- for people ---- */
-
-/* An element without children is written as <name .../>: the tag is that without the slash. */
-static void l_push_top_tag(lua_State *L, const struct handle *h)
-{
-	struct stanza *top = stanza_clone_top(stanza_of(h), h->el);
-	if (el_in_stream_ns(stanza_of(h), h->el))
-		el_set_stream_ns(top, stanza_root(top), el_ns(stanza_of(h), h->el));
-	l_push_stanza(L, &top);
-	l_push_serialized(L, lua_touserdata(L, -1));
-	size_t len;
-	const char *text = lua_tolstring(L, -1, &len);
-	lua_pushlstring(L, text, len - 2);
-	lua_pushliteral(L, ">");
-	lua_concat(L, 2);
-}
-
-static int l_top_tag(lua_State *L)
-{
-	l_push_top_tag(L, l_check_handle(L, 1));
-	return 1;
-}
-
-/* Colours our own XML for a terminal: marks dim, names bright, values of their own colour. */
-static int push_coloured(lua_State *L)
-{
-	static const char mark[] = "\033[2m", name[] = "\033[1;36m", value[] = "\033[33m", plain[] = "\033[0m";
-	size_t len;
-	const char *text = lua_tolstring(L, -1, &len);
-	luaL_Buffer out;
-	luaL_buffinit(L, &out);
-	bool in_tag = false, in_value = false;
-	for (size_t i = 0; i < len; i++) {
-		char c = text[i];
-		if (in_value) {
-			luaL_addchar(&out, c);
-			if (c == '\'') {
-				luaL_addstring(&out, plain);
-				in_value = false;
-			}
-		} else if (c == '<') {
-			in_tag = true;
-			luaL_addstring(&out, mark);
-			luaL_addchar(&out, c);
-			if (text[i + 1] == '/')
-				luaL_addchar(&out, text[++i]);
-			luaL_addstring(&out, plain);
-			luaL_addstring(&out, name);
-		} else if (in_tag && (c == '>' || (c == '/' && text[i + 1] == '>'))) {
-			luaL_addstring(&out, plain);
-			luaL_addstring(&out, mark);
-			luaL_addchar(&out, c);
-			if (c == '/')
-				luaL_addchar(&out, text[++i]);
-			luaL_addstring(&out, plain);
-			in_tag = false;
-		} else if (in_tag && c == '\'') {
-			luaL_addstring(&out, value);
-			luaL_addchar(&out, c);
-			in_value = true;
-		} else {
-			if (in_tag && c == ' ')
-				luaL_addstring(&out, plain);
-			luaL_addchar(&out, c);
-		}
-	}
-	luaL_pushresult(&out);
-	return 1;
-}
-
-static int l_pretty_print(lua_State *L)
-{
-	l_push_serialized(L, l_check_handle(L, 1));
-	return push_coloured(L);
-}
-
-static int l_pretty_top_tag(lua_State *L)
-{
-	l_push_top_tag(L, l_check_handle(L, 1));
-	return push_coloured(L);
-}
-
-/* Pushes a line break and so many times the string at arg. */
-static struct slice push_line(lua_State *L, int arg, lua_Integer level)
-{
-	luaL_Buffer line;
-	luaL_buffinit(L, &line);
-	luaL_addchar(&line, '\n');
-	for (; level > 0; level--) {
-		lua_pushvalue(L, arg);
-		luaL_addvalue(&line);
-	}
-	luaL_pushresult(&line);
-	struct slice s;
-	s.ptr = lua_tolstring(L, -1, &s.len);
-	return s;
-}
-
-/* The element itself, as a child of parent in the stanza at arg. */
-static struct el copy_tag(lua_State *L, int arg, struct handle *h, struct el parent, const struct stanza *from_st,
-	struct el from)
-{
-	struct new_attrs attrs = { .ns = visible_ns(from_st, from) };
-	uint32_t at = 0;
-	while (attrs.count < ATTRS_MAX &&
-		el_next_attr(from_st, from, &at, &attrs.items[attrs.count].name, &attrs.items[attrs.count].value))
-		attrs.count++;
-	return l_add_element(L, arg, h, parent, el_name(from_st, from), &attrs);
-}
-
-/* Gives a copy for reading: a line for each node of an element that has child elements, indented by its depth. */
-static int l_indent(lua_State *L)
-{
-	const struct handle *source = l_check_handle(L, 1);
-	lua_Integer level = luaL_optinteger(L, 2, 1);
-	lua_settop(L, 3);
-	if (lua_isnil(L, 3)) {
-		lua_pushliteral(L, "\t");
-		lua_replace(L, 3);
-	}
-	luaL_checkstring(L, 3);
-	const struct stanza *from_st = stanza_of(source);
-	struct stanza *top = stanza_clone_top(from_st, source->el);
-	l_push_stanza(L, &top);
-	struct handle *h = lua_touserdata(L, 4);
-	struct el from = source->el, to = h->el;
-	for (;;) {
-		struct el child = el_is_text(from_st, from) ? EL_NONE : el_first_node(from_st, from);
-		if (!el_is_none(child)) {
-			if (!el_is_none(el_first(from_st, from)))
-				l_add_text(L, 4, h, to, push_line(L, 3, level));
-			level++;
-			from = child;
-		} else {
-			/* Up from a last node: the end tag has a line of its own too. */
-			while (!el_equal(from, source->el) && el_is_none(el_next_node(from_st, from))) {
-				from = el_parent(from_st, from);
-				level--;
-				if (!el_is_none(el_first(from_st, from)))
-					l_add_text(L, 4, h, to, push_line(L, 3, level - 1));
-				to = el_parent(stanza_of(h), to);
-			}
-			lua_settop(L, 4);
-			if (el_equal(from, source->el))
-				return 1;
-			from = el_next_node(from_st, from);
-			l_add_text(L, 4, h, to, push_line(L, 3, level - 1));
-		}
-		lua_settop(L, 4);
-		if (el_is_text(from_st, from))
-			l_add_text(L, 4, h, to, el_text_of(from_st, from));
-		else if (el_is_none(el_first_node(from_st, from)))
-			copy_tag(L, 4, h, to, from_st, from);
-		else
-			to = copy_tag(L, 4, h, to, from_st, from);
-	}
-}
-
 const luaL_Reg l_stanza_methods[] = {
 	{ "tag", l_tag },
 	{ "text", l_text },
@@ -702,23 +304,8 @@ const luaL_Reg l_stanza_methods[] = {
 	{ "at_top", l_at_top },
 	{ "add_child", l_add_child },
 	{ "add_direct_child", l_add_direct_child },
-	{ "get_child", l_get_child },
-	{ "get_child_text", l_get_child_text },
-	{ "get_child_attr", l_get_child_attr },
-	{ "get_child_with_attr", l_get_child_with_attr },
-	{ "child_with_name", l_child_with_name },
-	{ "child_with_ns", l_child_with_ns },
-	{ "get_text", l_get_text },
-	{ "children", l_children },
-	{ "childtags", l_childtags },
-	{ "find", l_find },
-	{ "get_error", l_get_error },
 	{ "maptags", l_maptags },
 	{ "remove_children", l_remove_children },
 	{ "add_error", l_method_add_error },
-	{ "top_tag", l_top_tag },
-	{ "pretty_print", l_pretty_print },
-	{ "pretty_top_tag", l_pretty_top_tag },
-	{ "indent", l_indent },
 	{ NULL, NULL },
 };

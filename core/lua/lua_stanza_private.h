@@ -71,8 +71,9 @@ void l_add_stanza(lua_State *L, int arg, struct handle *h, struct el parent, int
 /* Puts it in the place of a node. */
 void l_replace_with_stanza(lua_State *L, int arg, struct handle *h, struct el node, int from);
 void l_push_stanza_metatable(lua_State *L);
-void l_push_serialized(lua_State *L, const struct handle *h);
-extern const luaL_Reg l_stanza_metamethods[];
+
+/* Keys: of the registry, where the metatable is; of the field that leads from a converted table to its handle. */
+extern const char stanza_metatable_key, stanza_converted_key;
 
 /* ---- lua_stanza_attr.c: checks, and the views .attr and .tags ---- */
 
@@ -113,7 +114,12 @@ struct slice visible_ns(const struct stanza *st, struct el el);
 
 /* ---- the rest ---- */
 
-extern const luaL_Reg l_stanza_methods[]; /* lua_stanza_methods.c */
+extern const luaL_Reg l_stanza_metamethods[]; /* lua_stanza_meta.c */
+/* Pushes it as XML. */
+void l_push_serialized(lua_State *L, const struct handle *h);
+extern const luaL_Reg l_stanza_methods[]; /* lua_stanza_methods.c: build and change */
+extern const luaL_Reg l_stanza_finders[]; /* lua_stanza_find.c: look into it */
+extern const luaL_Reg l_stanza_shows[];   /* lua_stanza_show.c: text for people */
 /* Adds <error/> (RFC 6120 8.3) at the cursor of the handle at arg and leaves the cursor in it. From type_arg on: a
  * type or an error object, then condition, text and by. */
 void l_add_error(lua_State *L, int arg, struct handle *h, int type_arg);

@@ -1,6 +1,7 @@
 /* util.xml: whole documents to stanzas, through the one parser there is, so with all its protections. */
 #include <lauxlib.h>
 
+#include "lua/bind.h"
 #include "lua/libs.h"
 #include "lua/lua_stanza.h"
 #include "xml/parser.h"
@@ -51,8 +52,7 @@ static bool l_option(lua_State *L, const char *name)
  * allowed is skipped; a DTD never is. */
 static int l_parse(lua_State *L)
 {
-	struct slice text;
-	text.ptr = luaL_checklstring(L, 1, &text.len);
+	struct slice text = l_check_slice(L, 1);
 	bool comments = l_option(L, "allow_comments"), instructions = l_option(L, "allow_processing_instructions");
 	struct stanza *stanza = NULL;
 	const char *error = parse(&document_limits, text, comments, instructions, &stanza);

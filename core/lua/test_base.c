@@ -20,13 +20,6 @@
 #define HASH "couplet.test.hash"
 #define LIST "couplet.test.list"
 
-static struct slice l_check_slice(lua_State *L, int index)
-{
-	size_t len;
-	const char *text = luaL_checklstring(L, index, &len);
-	return slice_of(text, len);
-}
-
 static void l_push_slice(lua_State *L, struct slice text)
 {
 	lua_pushlstring(L, text.ptr != NULL ? text.ptr : "", text.len);

@@ -13,13 +13,6 @@
 
 #define PARSER_TYPE "T.xml.parser"
 
-static struct slice l_slice(lua_State *L, int arg)
-{
-	struct slice s;
-	s.ptr = luaL_checklstring(L, arg, &s.len);
-	return s;
-}
-
 static void push_slice(lua_State *L, struct slice s)
 {
 	if (s.ptr != NULL)
@@ -84,7 +77,7 @@ static int l_parser_free(lua_State *L)
 
 static int l_parser_push(lua_State *L)
 {
-	parser_push(l_check_parser(L), l_slice(L, 2));
+	parser_push(l_check_parser(L), l_check_slice(L, 2));
 	return 0;
 }
 
@@ -150,7 +143,7 @@ static int l_parser_set_limits(lua_State *L)
 
 static int l_parser_set_content_ns(lua_State *L)
 {
-	parser_set_content_ns(l_check_parser(L), l_slice(L, 2));
+	parser_set_content_ns(l_check_parser(L), l_check_slice(L, 2));
 	return 0;
 }
 
@@ -182,7 +175,7 @@ static int l_serialize(lua_State *L)
 {
 	struct el el;
 	const struct stanza *st = l_check_stanza(L, 1, &el);
-	struct slice context = lua_isnoneornil(L, 2) ? SLICE_NONE : l_slice(L, 2);
+	struct slice context = lua_isnoneornil(L, 2) ? SLICE_NONE : l_check_slice(L, 2);
 	struct buf buf;
 	buf_init(&buf, (size_t)luaL_optinteger(L, 3, 256 << 20));
 	size_t bound = write_bound(st, el);
@@ -206,7 +199,7 @@ static int l_escape(lua_State *L)
 {
 	struct buf buf;
 	buf_init(&buf, 1 << 20);
-	write_escaped(&buf, l_slice(L, 1));
+	write_escaped(&buf, l_check_slice(L, 1));
 	lua_pushlstring(L, buf.ptr != NULL ? buf.ptr : "", buf.len);
 	buf_done(&buf);
 	return 1;
@@ -272,14 +265,14 @@ static int l_set_attr(lua_State *L)
 {
 	struct el el;
 	struct stanza *st = l_check_stanza(L, 1, &el);
-	el_set_attr(st, el, l_slice(L, 2), l_slice(L, 3));
+	el_set_attr(st, el, l_check_slice(L, 2), l_check_slice(L, 3));
 	return 0;
 }
 
 /* A stanza that C owns, as light userdata. */
 static int l_new(lua_State *L)
 {
-	lua_pushlightuserdata(L, stanza_new(l_slice(L, 1), SLICE_NONE));
+	lua_pushlightuserdata(L, stanza_new(l_check_slice(L, 1), SLICE_NONE));
 	return 1;
 }
 
@@ -298,14 +291,14 @@ static int l_unpin(lua_State *L)
 static int l_c_set_attr(lua_State *L)
 {
 	struct stanza *st = lua_touserdata(L, 1);
-	el_set_attr(st, stanza_root(st), l_slice(L, 2), l_slice(L, 3));
+	el_set_attr(st, stanza_root(st), l_check_slice(L, 2), l_check_slice(L, 3));
 	return 0;
 }
 
 static int l_c_attr(lua_State *L)
 {
 	const struct stanza *st = lua_touserdata(L, 1);
-	push_slice(L, el_attr(st, stanza_root(st), l_slice(L, 2)));
+	push_slice(L, el_attr(st, stanza_root(st), l_check_slice(L, 2)));
 	return 1;
 }
 
@@ -348,12 +341,12 @@ static int l_time(lua_State *L)
 {
 	static const char *const names[] = { "parse", "rest", "write", "clone", NULL };
 	int what = luaL_checkoption(L, 1, NULL, names);
-	struct slice text = l_slice(L, 3);
+	struct slice text = l_check_slice(L, 3);
 	lua_Integer n = luaL_checkinteger(L, 4);
 	char into[16384];
 	struct stanza *st, *copy;
 	struct parser *parser = parser_new(&parser_limits_c2s);
-	parser_push(parser, l_slice(L, 2));
+	parser_push(parser, l_check_slice(L, 2));
 	parser_next(parser, &st);
 	stanza_free(&st);
 	parser_next(parser, &st);

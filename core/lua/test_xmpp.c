@@ -2,6 +2,7 @@
  * counters and the queue of stream management. */
 #include <lauxlib.h>
 
+#include "lua/bind.h"
 #include "lua/test.h"
 #include "xmpp/sm.h"
 #include "xmpp/stream.h"
@@ -108,8 +109,7 @@ static int l_sm_asked(lua_State *L)
 static int l_sm_sent(lua_State *L)
 {
 	struct test_sm *test = self(L);
-	struct slice text;
-	text.ptr = luaL_checklstring(L, 2, &text.len);
+	struct slice text = l_check_slice(L, 2);
 	bool has_room = sm_has_room(test->sm, text.len);
 	if (has_room) {
 		sm_sent(test->sm, text, test->position, test->position + text.len);

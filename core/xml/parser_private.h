@@ -1,4 +1,5 @@
-/* The inside of a parser, shared by parser.c (input, the gate, what is handed out) and expat.c (what builds the tree). */
+/* The inside of a parser, shared by parser.c (input, the gate, what is handed out) and expat.c (what builds the
+ * tree). */
 #ifndef XML_PARSER_PRIVATE_H
 #define XML_PARSER_PRIVATE_H
 
@@ -53,7 +54,7 @@ void parser_close_expat(struct parser *p);
 /* Is some parser's expat on the call stack? Then no parser may be freed or asked for stanzas. */
 bool parser_is_in_expat(void);
 
-/* Notes why the stream must end: a condition of RFC 6120 4.9.3 and a text, both kept (literals). The first one counts. */
+/* Notes why the stream must end: a condition of RFC 6120 4.9.3 and a text, both literals. The first one counts. */
 void parser_refuse(struct parser *p, const char *condition, const char *text);
 
 #endif
