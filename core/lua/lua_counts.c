@@ -132,8 +132,9 @@ static size_t count_list(const struct list *list)
 }
 
 /* native.figures() -> { streams =, stanzas =, sessions = { type -> n }, turns = histogram, commits = histogram, calls =
- * { name -> histogram }, accepted =, refused =, handshakes =, bytes_in =, bytes_out =, connections =, queued_bytes =,
- * parked =, awake_parsers =, heap_bytes =, lua_bytes =, live_stanzas = }. Walks over all sessions and connections. */
+ * { name -> histogram }, accepted =, refused =, handshakes =, put_off =, bytes_in =, bytes_out =, connections =,
+ * queued_bytes =, parked =, awake_parsers =, heap_bytes =, lua_bytes =, live_stanzas = }. Walks over all sessions and
+ * connections. */
 static int l_figures(lua_State *L)
 {
 	struct lua_core *core = lua_core_of(L);
@@ -143,6 +144,7 @@ static int l_figures(lua_State *L)
 	loop_queues(server->loop, &conns, &queued);
 	const struct count counts[] = {
 		{ "accepted", loop->accepted }, { "refused", loop->refused }, { "handshakes", loop->handshakes },
+		{ "put_off", loop->put_off },
 		{ "bytes_in", loop->bytes_in }, { "bytes_out", loop->bytes_out }, { "connections", conns },
 		{ "queued_bytes", queued }, { "parked", count_list(&server->parked) }, { "awake_parsers", server->n_awake },
 		{ "heap_bytes", mem_in_use() }, { "lua_bytes", core->memory }, { "live_stanzas", stanza_live_count() },

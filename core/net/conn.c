@@ -187,7 +187,7 @@ bool conn_wants_to_read(const struct conn *conn)
 		return true; /* to see the peer's end */
 	if (conn_is_before_tls(conn) || (conn_is_handshaking(conn) && conn->is_blocked))
 		return false;
-	return !conn->is_soft_paused && !conn->is_owner_paused && !conn->is_rate_paused;
+	return !conn->is_soft_paused && !conn->is_owner_paused && !conn->is_rate_paused && !conn->is_held;
 }
 
 void conn_update_io(struct conn *conn)
@@ -308,7 +308,8 @@ void conns_free(struct loop *loop)
 static bool can_be_idle(const struct conn *conn)
 {
 	return conn->idle_ms > 0 && conn->handler != NULL && conn->handler->idle != NULL && !conn->is_closing &&
-	       !conn->has_peer_ended && !conn->is_soft_paused && !conn->is_owner_paused && !conn->is_rate_paused;
+	       !conn->has_peer_ended && !conn->is_soft_paused && !conn->is_owner_paused && !conn->is_rate_paused &&
+	       !conn->is_held;
 }
 
 /* Output waits for the socket, not for a connection or a handshake (those have a deadline of their own). */
@@ -450,6 +451,12 @@ void conn_resume(struct conn *conn)
 	conn->last_in_ms = conn->loop->now_ms;
 	conn_update_io(conn);
 	conn_want_check(conn);
+}
+
+void conn_hold(struct conn *conn, bool is_held)
+{
+	conn->is_held = is_held;
+	conn_update_io(conn);
 }
 
 void conn_set_rate(struct conn *conn, size_t bytes_per_second, size_t burst_bytes)

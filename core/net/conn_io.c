@@ -3,7 +3,7 @@
  *
  * Always true:
  * - one read(2) per conn and turn, of at most 16 KiB; all it brought is handed on before the next conn is served, so no
- *   input is ever kept here.
+ *   input is ever kept here. How much of it is handled in that turn is the owner's to limit (share.h).
  * - while TLS is asked for but not secured, nothing the owner queued since then is written. */
 #include <errno.h>
 #include <netinet/in.h>

@@ -61,6 +61,7 @@ static void start_turn(struct ev_loop *ev, struct ev_check *check, int events)
 	loop->handshakes_left = HANDSHAKES_PER_TURN;
 	run_deferred(loop);
 	timers_run(loop);
+	shares_go_on(loop);
 }
 
 static void wake(struct ev_loop *ev, struct ev_timer *timer, int events)
@@ -88,6 +89,7 @@ struct loop *loop_new(void)
 	list_init(&loop->conns);
 	list_init(&loop->flush);
 	list_init(&loop->dead);
+	list_init(&loop->late);
 	wheel_init(&loop->wheel, loop, conn_check_deadlines);
 	ev_check_init(&loop->turn_start, start_turn);
 	ev_set_priority(&loop->turn_start, EV_MAXPRI);
@@ -138,7 +140,8 @@ void loop_free(struct loop **where)
 
 static bool has_work(const struct loop *loop)
 {
-	return !list_is_empty(&loop->deferred) || !list_is_empty(&loop->flush) || !list_is_empty(&loop->dead);
+	return !list_is_empty(&loop->deferred) || !list_is_empty(&loop->flush) || !list_is_empty(&loop->dead)
+	       || !list_is_empty(&loop->late);
 }
 
 /* Tells libev when the first timer is due. True when one is due already. */

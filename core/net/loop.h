@@ -40,6 +40,7 @@ struct loop_counts {
 	struct histogram commits;   /* of that, TURN_COMMIT, when somebody hooked it */
 	uint64_t accepted, refused; /* connections that came; those that a listener's limits turned away */
 	uint64_t handshakes;        /* of TLS, finished */
+	uint64_t put_off;           /* times that input had to wait for the next turn (share.h) */
 	uint64_t bytes_in, bytes_out;
 };
 const struct loop_counts *loop_counts(const struct loop *loop);

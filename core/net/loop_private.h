@@ -42,6 +42,8 @@ struct loop {
 
 	/* Connections: all that live, those with output of this turn, those that end with it. */
 	struct list conns, flush, dead;
+	struct list late; /* shares (share.h) that go on in the next turn */
+	unsigned n_late;  /* that were late in this turn */
 	struct chunk_pool chunks;
 	struct wheel wheel;
 	struct slice tls_input;   /* what the connection being served may still decrypt */
@@ -54,6 +56,9 @@ struct loop {
 /* timer.c: runs what is due; when the first timer is due, -1: none runs. */
 void timers_run(struct loop *loop);
 int64_t timers_next_ms(const struct loop *loop);
+
+/* share.c: those that were put off in the last turn. */
+void shares_go_on(struct loop *loop);
 
 /* conn.c: the two steps of a turn's end that net fills itself. */
 void conns_flush(struct loop *loop);

@@ -10,6 +10,7 @@
 #include "base/list.h"
 #include "base/random.h"
 #include "base/slice.h"
+#include "net/share.h"
 #include "xml/stanza.h"
 #include "xmpp/sm_duty.h"
 
@@ -95,6 +96,7 @@ struct stream {
 	struct conn *conn;
 	struct parser *parser;
 	struct timer *deadline;  /* until bound */
+	struct share share;      /* of each turn; what is left of its input then waits in the parser */
 	struct list awake_link;  /* server.awake while the parser holds an expat */
 	int64_t last_used_ms;
 	char *peer_id;           /* the id the other side gave, on streams we opened */
@@ -109,6 +111,8 @@ struct stream {
 	bool was_reset : 1;      /* since the parser was last asked */
 	bool has_rest : 1;       /* input was left when the stream was reset */
 	bool is_running : 1;     /* in run_parser, which must not be entered twice */
+	bool is_late : 1;        /* input is left for the next turn; the connection is held */
+	bool has_peer_ended : 1; /* its connection, but input is left that came before */
 	bool was_used : 1;       /* s2s: a stanza was sent since the last look */
 	bool is_draining : 1;    /* s2s: closes as soon as what we sent is acknowledged */
 	bool is_deaf : 1;        /* s2s: what still comes in does not matter any more */
@@ -127,13 +131,27 @@ const char *stream_log_name(const struct stream *stream, char into[32]);
 void stream_send_header(struct stream *stream, struct slice from, struct slice to);
 /* Fires `event` with <stream:features/> to be filled, and sends them. */
 void stream_send_features(struct stream *stream, const char *event);
-/* What an element is to streams of that kind. */
-enum stream_class stream_class_of(const struct stream_kind *kind, const struct stanza *stanza);
+/* Only when nothing refers to it any more. */
+void stream_free(struct stream *stream);
+
 /* Ends the stream with an error. */
 void stream_fail(struct stream *stream, const char *condition, const char *text);
 /* Says why (if there is a why) and closes our side; the connection stays. more: XML to stand in the error beside the
  * condition (RFC 6120 4.9.4), NULL for none. Harmless when it was said before. */
 void stream_say_goodbye(struct stream *stream, const char *condition, const char *text, const char *more);
+
+/* ---- stream_in.c: what comes in ---- */
+
+void stream_make_parser(struct stream *stream);
+void stream_forget_parser(struct stream *stream);
+/* Bytes came, which are borrowed. */
+void stream_take_input(struct stream *stream, struct slice bytes);
+/* Handles input that was left. */
+void stream_go_on(struct stream *stream);
+/* The peer ended its side of the connection; counts as soon as what it sent before is handled. */
+void stream_peer_ended(struct stream *stream);
+/* What an element is to streams of that kind. */
+enum stream_class stream_class_of(const struct stream_kind *kind, const struct stanza *stanza);
 /* Are the root and its default namespace right, is the version 1.x? If not, the stream was ended with the error. */
 bool stream_header_has_ns(struct stream *stream, const struct stanza *header);
 bool stream_header_has_version(struct stream *stream, const struct stanza *header);

@@ -18,6 +18,7 @@
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -30,6 +31,7 @@ static struct client *clients;
 static int n_clients, n_online, n_failed;
 static unsigned long total_received, goal_received;
 static bool chatting;
+static unsigned long flood_each; /* messages that each but client 0 writes to it; 0: nobody floods */
 
 static double now_s(void)
 {
@@ -241,7 +243,7 @@ static const char *own_ns(void) { return opt.way == TCP ? "" : " xmlns='jabber:c
 
 static void send_message(struct client *c)
 {
-	int peer = c->number ^ 1;
+	int peer = flood_each > 0 ? 0 : c->number ^ 1;
 	say(c, "<message%s type='chat' id='m%lu' to='%s%d@%s'><body>%s</body><active "
 	       "xmlns='http://jabber.org/protocol/chatstates'/></message>", own_ns(), c->sent++, opt.user, peer, host_of(peer),
 	    opt.body);
@@ -439,6 +441,16 @@ static void connect_client(struct client *c, int number)
 	epoll_ctl(epoll_fd, EPOLL_CTL_ADD, c->fd, &event);
 }
 
+/* Writes as much as the socket takes. */
+static void flood_on(struct client *c)
+{
+	while (c->out_len == 0 && c->sent < flood_each && c->step == ONLINE) {
+		while (c->sent < flood_each && OUT_SIZE - c->out_len > 1024)
+			send_message(c);
+		flush_out(c);
+	}
+}
+
 static void turn(int timeout_ms)
 {
 	struct epoll_event events[256];
@@ -453,6 +465,8 @@ static void turn(int timeout_ms)
 		struct client *c = events[i].data.ptr;
 		if (c->step != FAILED && c->step != CLOSED)
 			on_event(c, events[i].events);
+		if (flood_each > 0 && c != &clients[0])
+			flood_on(c);
 	}
 }
 
@@ -506,6 +520,43 @@ static void chat(int pairs, int window, unsigned long messages)
 	figure("messages_per_s", (double)total_received / took_s);
 }
 
+/* The reader has a process of its own: else it would read no faster than the senders let it. */
+static void flood(int senders, unsigned long messages)
+{
+	unsigned long each = messages / (unsigned long)senders, all = each * (unsigned long)senders;
+	log_in(1, senders, 20);
+	int ready[2];
+	if (pipe(ready) != 0)
+		exit(1);
+	pid_t reader = fork();
+	if (reader != 0) {
+		char byte;
+		close(ready[1]);
+		if (read(ready[0], &byte, 1) != 1)
+			exit(1);
+		flood_each = each;
+		for (int i = 1; i <= senders; i++)
+			flood_on(&clients[i]);
+		while (waitpid(reader, NULL, WNOHANG) == 0)
+			turn(100);
+		return;
+	}
+	epoll_fd = epoll_create1(0);
+	log_in(0, 1, 1);
+	settle(1);
+	total_received = 0;
+	if (write(ready[1], "x", 1) != 1)
+		exit(1);
+	double start_s = now_s(), start_cpu_s = servers_cpu_s();
+	while (total_received < all && clients[0].step == ONLINE && now_s() < start_s + 300)
+		turn(1000);
+	double took_s = now_s() - start_s, used_s = servers_cpu_s() - start_cpu_s;
+	figure("messages", (double)total_received);
+	figure("cpu_us_per_message", used_s * 1e6 / (double)total_received);
+	figure("messages_per_s", (double)total_received / took_s);
+	exit(0);
+}
+
 static void idle(int count)
 {
 	long before_kib = memory_kib(opt.server_pid, "VmRSS:"), anon_before_kib = memory_kib(opt.server_pid, "RssAnon:");
@@ -532,9 +583,10 @@ static void logins(int count)
 static void usage(void)
 {
 	fprintf(stderr, "load PORT PID [between HOST OTHER_HOST OTHER_PORT OTHER_PID] [tls | websocket | bosh]\n"
-			"     chat PAIRS WINDOW MESSAGES | idle COUNT | login COUNT | hold COUNT\n"
+			"     chat PAIRS WINDOW MESSAGES | flood SENDERS MESSAGES | idle COUNT | login COUNT | hold COUNT\n"
 			"  PID is the server's; its accounts are user0, user1 ... with the password \"secret\".\n"
 			"  between: every other client belongs to another server, so that each pair talks between the two.\n"
+			"  flood: all senders write to user0, as fast as their connections take it.\n"
 			"  hold logs COUNT clients in, prints \"ready\", and keeps them until standard input ends.\n");
 	exit(2);
 }
@@ -572,6 +624,10 @@ int main(int argc, char **argv)
 		n_clients = atoi(argv[1]) * 2;
 		clients = calloc((size_t)n_clients, sizeof(*clients));
 		chat(atoi(argv[1]), atoi(argv[2]), strtoul(argv[3], NULL, 10));
+	} else if (strcmp(argv[0], "flood") == 0 && argc == 3) {
+		n_clients = atoi(argv[1]) + 1;
+		clients = calloc((size_t)n_clients, sizeof(*clients));
+		flood(atoi(argv[1]), strtoul(argv[2], NULL, 10));
 	} else if (argc == 2) {
 		n_clients = atoi(argv[1]);
 		clients = calloc((size_t)n_clients, sizeof(*clients));
