@@ -3,7 +3,7 @@
 --   lua5.4 tools/docs.lua FOLDER            writes FOLDER/mod_x.md and FOLDER/index.md
 --   lua5.4 tools/docs.lua --check FOLDER    writes nothing, but says which of them are not what would be written
 --
--- A header is the comment a module's file begins with (HOUSE section 8):
+-- A header is the comment a module's file begins with:
 --   --- Title (XEP-0000): one sentence.
 --   -- Further text.
 --   -- @option name  kind, default: what it does

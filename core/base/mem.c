@@ -46,14 +46,6 @@ void mem_free(void *block)
 	free(block);
 }
 
-void mem_wipe_free(void *block, size_t size)
-{
-	if (block == NULL)
-		return;
-	explicit_bzero(block, size);
-	free(block);
-}
-
 size_t mem_in_use(void)
 {
 	struct mallinfo2 info = mallinfo2();

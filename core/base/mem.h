@@ -22,8 +22,6 @@ char *mem_copy(struct slice text);
 /* Frees; NULL is fine. */
 void mem_free(void *block);
 
-/* Overwrites a secret so that the compiler cannot drop the write, then frees it. block may be NULL. */
-void mem_wipe_free(void *block, size_t size);
 
 /* Gives back to the system what is resident but not in use: free memory between blocks, and pages of code (which come
  * back when they run). Costs milliseconds: for quiet moments. */

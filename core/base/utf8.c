@@ -91,12 +91,3 @@ size_t utf8_encode(uint32_t point, char bytes[UTF8_ENCODED_MAX])
 	return n;
 }
 
-struct slice utf8_cut(struct slice text, size_t max)
-{
-	if (text.len <= max)
-		return text;
-	size_t len = max;
-	while (len > 0 && ((unsigned char)text.ptr[len] & 0xc0) == 0x80)
-		len--;
-	return slice_of(text.ptr, len);
-}

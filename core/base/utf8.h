@@ -20,7 +20,5 @@ uint32_t utf8_next(struct slice *text);
 #define UTF8_ENCODED_MAX 6
 size_t utf8_encode(uint32_t point, char bytes[UTF8_ENCODED_MAX]);
 
-/* The longest prefix of at most max bytes that ends on a character boundary; text must be valid. */
-struct slice utf8_cut(struct slice text, size_t max);
 
 #endif

@@ -194,7 +194,6 @@ void hook_remove(struct hook **hook)
 }
 
 void *hook_ctx(const struct hook *hook) { return hook->ctx; }
-double hook_priority(const struct hook *hook) { return hook->priority; }
 hook_fn *hook_function(const struct hook *hook) { return hook->fn; }
 
 struct hook *event_next_hook(const struct event *event, uint32_t *at)

@@ -60,7 +60,6 @@ void hook_remove(struct hook **hook);
 void *hook_ctx(const struct hook *hook);
 /* Walk over an event's hooks in order: uint32_t at = 0. NULL at the end. */
 struct hook *event_next_hook(const struct event *event, uint32_t *at);
-double hook_priority(const struct hook *hook);
 hook_fn *hook_function(const struct hook *hook);
 
 /* Takes the snapshot without running anything yet; bus_continue(firing, BUS_PASS) starts. False, and nothing taken,

@@ -57,10 +57,7 @@ struct session *l_check_session(lua_State *L, int index); /* raises */
 /* One that a module has set, or nil. Raises nothing. */
 void l_push_own_field(lua_State *L, struct session *session, const char *name);
 void l_push_conn_of(lua_State *L, struct session *session);
-void l_push_user(lua_State *L, struct user *user);
 struct bus *l_check_bus(lua_State *L, int index); /* an events object */
-void l_push_dispatch(lua_State *L, struct dispatch *dispatch);
-void l_push_session_event(lua_State *L, struct session_event *event);
 struct tls_context *l_check_tls_context(lua_State *L, int index);
 struct conn *l_check_conn(lua_State *L, int index); /* NULL: it has ended; raises when it is none */
 int l_conn_send_file(lua_State *L);                 /* lua_http_file.c: a method of conns */

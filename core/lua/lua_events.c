@@ -42,7 +42,7 @@ static void l_add_route(lua_State *L, const struct dispatch *dispatch)
 	lua_setfield(L, -2, "to_host");
 }
 
-void l_push_dispatch(lua_State *L, struct dispatch *dispatch)
+static void l_push_dispatch(lua_State *L, struct dispatch *dispatch)
 {
 	if (dispatch->lua != NULL) {
 		lua_rawgeti(L, LUA_REGISTRYINDEX, (int)(intptr_t)dispatch->lua);
@@ -63,7 +63,7 @@ void l_push_dispatch(lua_State *L, struct dispatch *dispatch)
 	dispatch->lua = (void *)(intptr_t)luaL_ref(L, LUA_REGISTRYINDEX);
 }
 
-void l_push_session_event(lua_State *L, struct session_event *event)
+static void l_push_session_event(lua_State *L, struct session_event *event)
 {
 	if (event->lua != NULL) {
 		lua_rawgeti(L, LUA_REGISTRYINDEX, (int)(intptr_t)event->lua);

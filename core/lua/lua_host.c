@@ -30,7 +30,7 @@ static void l_push_view(lua_State *L, enum view_kind kind, struct slice host, st
 }
 
 /* { username =, host =, sessions = view of resources } plus what modules keep (roster ...). */
-void l_push_user(lua_State *L, struct user *user)
+static void l_push_user(lua_State *L, struct user *user)
 {
 	if (user == NULL) {
 		lua_pushnil(L);

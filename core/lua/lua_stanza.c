@@ -351,12 +351,6 @@ void l_push_node(lua_State *L, int arg, struct handle *h, struct el node)
 	lua_settop(L, root_index);
 }
 
-void l_push_el(lua_State *L, int index, struct el el)
-{
-	int arg = lua_absindex(L, index);
-	l_push_node(L, arg, l_check_handle(L, arg), el);
-}
-
 /* Counting goes on from where the last look-up ended while the shape has not changed, so a loop over numbers is
  * linear. */
 static struct el nth(struct handle *h, struct place *place, lua_Integer number, bool tags)

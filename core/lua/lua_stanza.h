@@ -25,7 +25,5 @@ struct stanza *l_check_stanza(lua_State *L, int index, struct el *el_r);
 /* Same; NULL when it is none. */
 struct stanza *l_test_stanza(lua_State *L, int index, struct el *el_r);
 
-/* Pushes an element of the stanza at index (any handle of it). */
-void l_push_el(lua_State *L, int index, struct el el);
 
 #endif

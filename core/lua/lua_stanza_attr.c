@@ -45,7 +45,7 @@ void l_check_ns(lua_State *L, struct slice ns)
 		l_bad_value(L, "namespace", ns, "is reserved");
 }
 
-void l_check_attr_name(lua_State *L, struct slice name)
+static void l_check_attr_name(lua_State *L, struct slice name)
 {
 	const char *split = name.len > 0 ? memchr(name.ptr, 1, name.len) : NULL;
 	if (split != NULL) {

@@ -127,7 +127,8 @@ static int l_at_top(lua_State *L)
 	return 1;
 }
 
-void l_add_any(lua_State *L, int arg, struct handle *h, struct el parent, int from)
+/* A stanza, or a string as text, below parent. */
+static void l_add_any(lua_State *L, int arg, struct handle *h, struct el parent, int from)
 {
 	if (lua_type(L, from) == LUA_TSTRING) {
 		l_add_text(L, arg, h, parent, l_check_text_arg(L, from, "text value"));

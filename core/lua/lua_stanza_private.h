@@ -81,7 +81,6 @@ extern const char stanza_metatable_key, stanza_converted_key;
 void l_check_text(lua_State *L, struct slice text, const char *what);
 void l_check_name(lua_State *L, struct slice name, const char *what);
 void l_check_ns(lua_State *L, struct slice ns);
-void l_check_attr_name(lua_State *L, struct slice name);
 /* A string argument that must be text; text may be NULL where optional. */
 struct slice l_check_text_arg(lua_State *L, int arg, const char *what);
 
@@ -123,8 +122,6 @@ extern const luaL_Reg l_stanza_shows[];   /* lua_stanza_show.c: text for people 
 /* Adds <error/> (RFC 6120 8.3) at the cursor of the handle at arg and leaves the cursor in it. From type_arg on: a
  * type or an error object, then condition, text and by. */
 void l_add_error(lua_State *L, int arg, struct handle *h, int type_arg);
-/* :add_child(): a stanza, or a string as text, below parent. */
-void l_add_any(lua_State *L, int arg, struct handle *h, struct el parent, int from);
 void l_add_text(lua_State *L, int arg, struct handle *h, struct el parent, struct slice text);
 
 /* lua_stanza_tables.c: to and from plain tables. */

@@ -340,12 +340,6 @@ static int l_utf8_is_valid(lua_State *L)
 	return 1;
 }
 
-static int l_utf8_cut(lua_State *L)
-{
-	l_push_slice(L, utf8_cut(l_check_slice(L, 1), (size_t)luaL_checkinteger(L, 2)));
-	return 1;
-}
-
 /* error(text, context...) */
 static int l_error(lua_State *L)
 {
@@ -534,7 +528,6 @@ static const luaL_Reg functions[] = {
 	{ "utf8_encode", l_utf8_encode },
 	{ "utf8_next", l_utf8_next },
 	{ "utf8_is_valid", l_utf8_is_valid },
-	{ "utf8_cut", l_utf8_cut },
 	{ "error", l_error },
 	{ "random_id", l_random_id },
 	{ "random_bytes", l_random_bytes },

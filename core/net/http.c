@@ -369,15 +369,6 @@ void http_reader_limit_body(struct http_reader *reader, uint64_t bytes) { reader
 const struct http_head *http_reader_head(const struct http_reader *reader) { return &reader->head; }
 struct slice http_reader_text(const struct http_reader *reader) { return reader->text; }
 
-struct slice http_field_value(const struct http_head *head, struct slice name)
-{
-	for (unsigned i = 0; i < head->n_fields; i++) {
-		if (is_same_word(head->fields[i].name, name))
-			return head->fields[i].value;
-	}
-	return SLICE_NONE;
-}
-
 const struct http_refusal *http_why(const struct http_reader *reader) { return &reader->why; }
 
 struct slice http_rest(const struct http_reader *reader)

@@ -75,8 +75,6 @@ struct slice http_reader_text(const struct http_reader *reader);
 /* Such bytes, with at most fields_max fields (<= HTTP_FIELDS_MAX). -1: they are no head that is taken, *why_r says why.
  * What *head_r holds is borrowed from text. */
 int http_head_read(struct slice text, unsigned fields_max, struct http_head *head_r, struct http_refusal *why_r);
-/* The value of the first field of that name (in lower case), SLICE_NONE when there is none. */
-struct slice http_field_value(const struct http_head *head, struct slice name);
 
 /* Between two requests, nothing of the next one here? */
 bool http_is_idle(const struct http_reader *reader);

@@ -1,6 +1,6 @@
 /* The only file that knows expat. It is only ever called with input that ends, at the latest, where a stanza does. Its
  * handlers build the tree and note what is wrong; nothing is handed out, freed or started anew before the call into
- * expat has returned (SECURITY fact 6: several CVEs). Its memory is counted for each parser, and has a ceiling.
+ * expat has returned (several of its CVEs were that). Its memory is counted for each parser, and has a ceiling.
  *
  * A new one is shown the stream's header again, silently. Document parsers show it a header of their own, so that one
  * expat serves many documents. */

@@ -1,6 +1,6 @@
 /* The gate: a small scanner that reads ahead of expat. It knows just enough XML to see where tags and stanzas end.
  * Always true: it passes on whole tags, references, comments and instructions, and text as it comes, so that expat
- * never has to scan bytes again when more arrive (quadratic time, SECURITY A11). Every limit on counts and sizes
+ * never has to scan bytes again when more arrive (quadratic time). Every limit on counts and sizes
  * is checked here, at the same byte however the input is cut. What is not XML it leaves to expat to refuse: should
  * the two ever see different things, the parser notices and the stream ends. */
 #ifndef XML_GATE_PRIVATE_H

@@ -261,18 +261,6 @@ size_t write_bound(const struct stanza *st, struct el el)
 	}
 }
 
-int write_top_tag(struct buf *into, const struct stanza *st, struct el el)
-{
-	struct slice context_ns = el_in_stream_ns(st, el) ? el_ns(st, el) : SLICE_NONE;
-	size_t old_len = into->len;
-	if (buf_reserve(into, 1) != 0)
-		return -1;
-	struct out o = out_to_buf(into);
-	put_open(&o, st, el, context_ns, stanza_scope(st, el, context_ns));
-	put(&o, SLICE(">"));
-	return finish(&o, old_len);
-}
-
 int write_escaped(struct buf *into, struct slice text)
 {
 	size_t old_len = into->len;

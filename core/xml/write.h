@@ -17,8 +17,6 @@ size_t write_bound(const struct stanza *st, struct el el);
 /* As write_el into memory of at least write_bound bytes. Gives the bytes used. */
 size_t write_into(char *into, const struct stanza *st, struct el el, struct slice context_ns);
 
-/* The opening tag only, as for stream headers and Prosody's :top_tag(). */
-int write_top_tag(struct buf *into, const struct stanza *st, struct el el);
 /* Escapes text for use between tags or quotes. */
 int write_escaped(struct buf *into, struct slice text);
 /* Escapes text for use between tags only: line breaks and TAB stay as they are. Into memory of write_text_bound

@@ -107,13 +107,6 @@ size_t jid_write(const struct jid *jid, char *into)
 	return (size_t)(at - into);
 }
 
-size_t jid_write_bare(const struct jid *jid, char *into)
-{
-	char *at = put_bare(into, jid);
-	*at = '\0';
-	return (size_t)(at - into);
-}
-
 bool jid_equal(const struct jid *a, const struct jid *b)
 {
 	return slice_equal(a->host, b->host) && slice_equal(a->node, b->node) && slice_equal(a->resource, b->resource);

@@ -45,7 +45,6 @@ int jid_stringprep(enum jid_profile profile, struct slice in, bool strict, char 
 
 /* Writes node@host/resource; into has JID_MAX + 1 bytes. The length. */
 size_t jid_write(const struct jid *jid, char *into);
-size_t jid_write_bare(const struct jid *jid, char *into);
 bool jid_equal(const struct jid *a, const struct jid *b);
 
 /* XEP-0106. Gives the length written into `into` (3 * in.len + 1 bytes for escape, in.len + 1 for unescape).

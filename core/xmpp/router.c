@@ -348,7 +348,7 @@ static bool run(struct dispatch *dispatch, enum bus_result result)
 		park(dispatch);
 		return true;
 	}
-	if (result == BUS_FAILED) /* HOUSE 6: fail closed, and say so to who asked */
+	if (result == BUS_FAILED) /* fail closed, and say so to who asked */
 		router_reply_error(dispatch, "cancel", "internal-server-error", NULL);
 	end_dispatch(dispatch);
 	return result != BUS_PASS;

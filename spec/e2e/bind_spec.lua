@@ -1,4 +1,4 @@
--- Binding a resource (RFC 6120 7; SECURITY A4, A16, B7).
+-- Binding a resource (RFC 6120 7).
 
 local Server = require "spec.support.server"
 

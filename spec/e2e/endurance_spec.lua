@@ -1,4 +1,4 @@
--- Peers that do not behave: who never reads, who never logs in, who says nothing (SECURITY A15, D10).
+-- Peers that do not behave: who never reads, who never logs in, who says nothing.
 
 local Server = require "spec.support.server"
 

@@ -1,5 +1,4 @@
--- Who connects and leaves, at whatever step of a login and in whatever way, leaves nothing behind (SECURITY A15,
--- CVE-2026-43506).
+-- Who connects and leaves, at whatever step of a login and in whatever way, leaves nothing behind (CVE-2026-43506).
 --
 -- LEAK_CONNECTIONS (4000) is how many come and go; 200000 is the long run. spec/support/churn.c is who they are.
 

@@ -44,15 +44,6 @@ describe("UTF-8", function()
 		end
 	end)
 
-	it("is cut between characters only", function()
-		local text = "a\u{e9}\u{20ac}\u{1f600}"
-		local cuts = { [0] = "", "a", "a", "a\u{e9}", "a\u{e9}", "a\u{e9}", "a\u{e9}\u{20ac}", "a\u{e9}\u{20ac}",
-			"a\u{e9}\u{20ac}", "a\u{e9}\u{20ac}", text, text }
-		for max = 0, #cuts do
-			assert.equal(cuts[max], T.utf8_cut(text, max))
-		end
-	end)
-
 	it("is written for every number that Lua knows a character for", function()
 		for bits = 0, 31 do
 			for point = (1 << bits) - 1, bits < 31 and (1 << bits) or 0 do
