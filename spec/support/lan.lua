@@ -7,6 +7,9 @@
 --   lan.romeo:has_hosts "192.168.20.2 juliet.lan\n"    its /etc/hosts
 --   lan.romeo:has_bus()   lan.romeo:has_avahi()   D-Bus and Avahi run on it from now on; they give the program
 --   lan:stop()
+--   lan.unshare()         the spec's process and all it starts have a network of their own; nil and why not
+--   lan.void { "2001:db8:66::1/64" }    then: networks in which nobody is; what is sent there is lost without a word.
+--                         Gives a function: how many packets have been
 --
 -- The namespaces are those of processes that wait for the end of their input: nothing is left when the spec ends.
 
@@ -71,7 +74,7 @@ end
 
 --- What is needed to make namespaces; nil and why not.
 local is_unshared
-local function unshare()
+function lan.unshare()
 	if is_unshared then return true end
 	for _, name in ipairs { "unshare", "nsenter", "ip" } do
 		if not os.execute(("command -v %s >/dev/null 2>&1"):format(name)) then return nil, "needs " .. name end
@@ -83,8 +86,22 @@ local function unshare()
 	return true
 end
 
+--- See above. addresses: this machine's in those networks.
+function lan.void(addresses)
+	-- Asks nobody for neighbours, and addresses its frames to nobody: the cable's other end drops them.
+	run "ip link add void arp off type veth peer name abyss"
+	run "ip link set abyss up"
+	run "sysctl -q -w net.ipv6.conf.void.accept_dad=0"
+	for _, address in ipairs(addresses) do run("ip address add %s dev void", address) end
+	run "ip link set void up"
+	return function()
+		local file <close> = assert(io.open "/proc/self/net/dev")
+		return tonumber(file:read "a":match("void:" .. ("%s+%d+"):rep(9) .. "%s+(%d+)"))
+	end
+end
+
 function lan.start()
-	local ok, why = unshare()
+	local ok, why = lan.unshare()
 	if not ok then return nil, why end
 	local romeo, juliet
 	romeo, why = new_laptop("romeo", 1)
