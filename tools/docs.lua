@@ -10,7 +10,8 @@
 --   -- @hooks  iq-get/host, ...      @fires none      @stores none      (each may also have a line of its own)
 --   -- @spec   spec/modules/mod_x_spec.lua
 -- Every option that the code reads with module:get_option...("name") must be there, and every option named there must
--- be mentioned by the code (whole, or from an underscore on: "_ssl" for c2s_ssl). Both fail.
+-- be mentioned by the code (whole, or from an underscore on: "_ssl" for c2s_ssl). Both fail. So does an option that the
+-- server itself reads with config.get(..., "name") and that docs/configuration.md does not name.
 
 local lfs = require "lfs"
 
@@ -170,6 +171,28 @@ local function strangers(folder, pages)
 	return found
 end
 
+-- What the server itself reads is in docs/configuration.md. component_module is the second word of a Component line.
+local function check_server_options(folder, document)
+	local known = { component_module = true }
+	for name in read(document):gmatch "`([%w_]+)`" do known[name] = true end
+	local function look(path)
+		for name in read(path):gmatch "config%.r?a?w?get%([^()]-\"([%w_]+)\"%)" do
+			if not known[name] and name:sub(1, 1) ~= "_" then
+				known[name] = true
+				problem(path, "reads the option %s, which %s does not name", name, document)
+			end
+		end
+	end
+	for entry in lfs.dir(folder) do
+		local path = folder .. "/" .. entry
+		if entry:find "%.lua$" then
+			look(path)
+		elseif entry:sub(1, 1) ~= "." and lfs.attributes(path, "mode") == "directory" then
+			check_server_options(path, document)
+		end
+	end
+end
+
 local is_check = arg[1] == "--check"
 local target = is_check and arg[2] or arg[1]
 if not target or target == "--check" then
@@ -182,6 +205,9 @@ if lfs.attributes "plugins" then
 	for _, module in ipairs(find_modules "plugins") do check(module) end
 end
 for _, module in ipairs(modules) do check(module) end
+for _, folder in ipairs { "modules/core", "modules/net", "modules/util" } do
+	check_server_options(folder, "docs/configuration.md")
+end
 
 lfs.mkdir(target)
 local pages = pages_of(modules)

@@ -2,6 +2,7 @@
 -- Exit codes: 0 it worked, 1 it did not (or makes no sense), 2 `check` found problems.
 
 local argparse = require "prosody.util.argparse"
+local nearest = require "prosody.util.spelling".nearest
 local setup = require "ctl.setup"
 local ui = require "ctl.ui"
 
@@ -24,6 +25,13 @@ local function find_command(name)
 	end
 	if name:match("^mod_[%w_]+$") then return require "ctl.modules".command(name) end
 	return nil
+end
+
+local function advice_for(name)
+	local names = {}
+	for _, group in ipairs(groups) do table.move(group.names, 1, #group.names, #names + 1, names) end
+	local meant = nearest(name, names)
+	return meant and ("Did you mean %s?"):format(meant) or "coupletctl --help lists them."
 end
 
 local function show_help()
@@ -71,7 +79,7 @@ local function run(args)
 
 	local command = find_command(name)
 	if not command then
-		ui.warn("There is no command %q. coupletctl --help lists them.", name)
+		ui.warn("There is no command %q. %s", name, advice_for(name))
 		return 1
 	end
 	for _, word in ipairs(words) do
