@@ -28,8 +28,8 @@
 -- @fires smacks-hibernation-start, smacks-hibernation-end, smacks-hibernation-stanza-queued, smacks-ack-delayed,
 --         delivery/failure, message/offline/handle
 -- @stores smacks_h (keyval: id of an ended session -> { h =, t = })
--- @spec spec/e2e/smacks_spec.lua, spec/e2e/s2s_smacks_spec.lua, spec/core/xmpp/sm_spec.lua,
---         spec/interop/prosody_smacks_spec.lua
+-- @spec spec/e2e/smacks_spec.lua, spec/e2e/smacks_cuts_spec.lua, spec/e2e/s2s_smacks_spec.lua,
+--         spec/core/xmpp/sm_spec.lua, spec/interop/smacks_spec.lua, spec/interop/prosody_smacks_spec.lua
 --
 -- The counting is the core's (core/xmpp/sm.h, session_sm.h). Streams between servers cannot be resumed: what is lost
 -- with one is known without that.

@@ -18,7 +18,7 @@ local function new_person(server, user, partner)
 		unacked = {}, cuts = 0 }, person)
 end
 
-local function is_stanza(element) return element.name == "message" or element.name == "presence" or element.name == "iq" end
+local counted = { message = true, presence = true, iq = true }
 
 function person:write(text)
 	if self.client and not self.client.closed then self.client:queues_raw(text) end
@@ -35,7 +35,7 @@ end
 function person:looks()
 	local client = self.client
 	for _, element in ipairs(client.inbox) do
-		if is_stanza(element) then
+		if counted[element.name] then
 			self.h = self.h + 1
 			if element.name == "message" then table.insert(self.heard, element.attr.id) end
 		elseif element.name == "r" then
