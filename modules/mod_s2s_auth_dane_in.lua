@@ -13,7 +13,7 @@ local is_unanswered = require "prosody.net.dns".is_unanswered
 local jid = require "prosody.util.jid"
 
 local s2s = module:depends("s2s").s2s
-local ask, policy, certificates, dane = s2s.ask, s2s.policy, s2s.certificates, s2s.dane
+local ask, policy, certificates, dane, targets = s2s.ask, s2s.policy, s2s.certificates, s2s.dane, s2s.targets
 
 local DEFAULT_PORT = 5269
 local MAX_TARGETS = 8
@@ -54,14 +54,31 @@ local function places_of(domain)
 	return places, is_complete
 end
 
+-- The same, of a domain that s2s_connect_overrides tells of; nil for any other.
+local function configured_places(domain)
+	local routes = targets.overrides_of(domain)
+	if not routes then return nil end
+	local places = {}
+	for _, route in ipairs(routes) do
+		local name = policy.dns_name(route.host)
+		if name then places[("_%d._tcp.%s"):format(route.port, name)] = route.host end
+	end
+	return places
+end
+
 -- The TLSA records of a domain's servers: a list of { answer =, host = }; in hosts, which servers these are;
 -- is_complete: there are no others. Waits.
 local function find_records(domain)
 	local name = policy.dns_name(domain)
 	if not name then return { hosts = {}, is_complete = true } end
-	local places, are_all = places_of(name)
+	local places, are_all = configured_places(domain), true
+	local hosts = {} -- the configuration says where they are, not that their names stand for the domain
+	if not places then
+		places, are_all = places_of(name)
+		hosts = places
+	end
 	local answers, is_complete = look_up(places, "TLSA")
-	local list = { hosts = places, is_complete = are_all and is_complete }
+	local list = { hosts = hosts, is_complete = are_all and is_complete }
 	for place, answer in pairs(answers) do
 		if answer[1] then table.insert(list, { answer = answer, host = places[place] }) end
 	end

@@ -41,8 +41,9 @@
 --         spec/e2e/s2s_dane_spec.lua, spec/e2e/s2s_limits_spec.lua, spec/modules/mod_s2s/race_spec.lua,
 --         spec/modules/mod_s2s/links_spec.lua, spec/e2e/s2s_kill_spec.lua, spec/e2e/s2s_dead_spec.lua,
 --         spec/modules/mod_s2s/targets_spec.lua, spec/modules/mod_s2s/policy_spec.lua,
---         spec/modules/mod_s2s/certificates_spec.lua, spec/interop/prosody_s2s_spec.lua,
---         spec/interop/ejabberd_s2s_spec.lua, spec/interop/lan_spec.lua
+--         spec/modules/mod_s2s/certificates_spec.lua, spec/modules/mod_s2s/limits_spec.lua,
+--         spec/interop/prosody_s2s_spec.lua, spec/interop/ejabberd_s2s_spec.lua, spec/interop/lan_spec.lua,
+--         spec/interop/hole_spec.lua
 --
 -- Always true: a domain is believed only through s2s-authenticated, and not against the policy; the core takes
 -- stanzas only of proven pairs of domains.
@@ -79,6 +80,7 @@ module:require "commands" { links = links, story = story, first_use = first_use 
 -- For modules that depend on this one, such as mod_dialback.
 s2s = { -- luacheck: globals s2s
 	policy = policy, certificates = certificates, links = links, dane = dane, limits = limits, ask = ask,
+	targets = targets,
 }
 
 local sessions = module:shared("sessions") -- COMPAT with modules that read /*/s2s/sessions: conn -> session

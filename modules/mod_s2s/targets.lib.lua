@@ -98,13 +98,22 @@ local function port_of(route)
 	return route.port or route.direct_tls and DEFAULT_DIRECT_PORT or DEFAULT_PORT
 end
 
+--- Where the configuration says that a domain is: a list of { host = name or address, port = }; nil: it does not.
+function targets.overrides_of(domain)
+	local routes = overrides[domain]
+	if not routes then return nil end
+	local list = {}
+	for _, route in ipairs(routes) do table.insert(list, { host = route.host or domain, port = port_of(route) }) end
+	return list
+end
+
 -- A list of resolvers with what belongs to their targets.
 local function resolvers_for(domain, note)
 	local list = {}
 	local routes = overrides[domain]
 	for rank, route in ipairs(routes or {}) do
-		table.insert(list, { resolver = basic.new(route.host or domain, port_of(route), "tcp", { note = note }),
-			direct_tls = route.direct_tls or false, from = "s2s_connect_overrides", priority = rank })
+		table.insert(list, { direct_tls = route.direct_tls or false, from = "s2s_connect_overrides", priority = rank,
+			resolver = basic.new(route.host or domain, port_of(route), "tcp", { note = note, use_dane = use_dane }) })
 	end
 	if routes then return list end
 	if targets.is_in_lan(domain) and is_in_hosts_file(domain) then -- there may be nobody to ask for SRV records
@@ -134,8 +143,8 @@ end
 
 --- Later calls cb { address =, port =, direct_tls =, name =, from =, priority =, tlsa =, is_secure = } or cb(nil, why
 -- there are no more, whether only because a name server did not answer). priority: two targets with the same are of
--- equal rank. With use_dane: is_secure, all that led here was validated; tlsa, an answer with the TLSA records of name
--- and port (RFC 6698), if there are some, validated too.
+-- equal rank. With use_dane: is_secure, all that led here was validated, and it was the DNS alone; tlsa, an answer with
+-- the TLSA records of name and port (RFC 6698), if there are some, validated too.
 function methods:next(cb)
 	local current = self.list[self.at]
 	if not current or self.left == 0 or self.is_cancelled then
@@ -158,7 +167,8 @@ function methods:next(cb)
 		if direct_tls == nil then direct_tls = extra and extra.direct_tls or false end
 		extra = extra or {}
 		cb { address = ip, port = port, direct_tls = direct_tls, name = extra.target, from = current.from,
-			priority = extra.priority or current.priority, tlsa = extra.tlsa, is_secure = use_dane and extra.secure }
+			priority = extra.priority or current.priority, tlsa = extra.tlsa,
+			is_secure = use_dane and extra.secure and current.from == "DNS" }
 	end)
 end
 

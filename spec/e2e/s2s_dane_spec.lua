@@ -170,6 +170,36 @@ describe("DANE:", function ()
 		server:awaits_log("montague.example talks to wrong.example", from)
 	end)
 
+	describe("a server that the configuration names", function ()
+		local function start(host)
+			local server = start_montague(Server.free_port(), ("use_dane = true; s2s_connect_overrides = { ['ee.open'] = "
+				.. "{ host = %q; port = %d } }"):format(host, ports.capulet))
+			finally(function () server:stop() end)
+			return server, server:person "romeo"
+		end
+
+		it("is believed, in both directions, by its own records, whatever the zone of its domain is worth", function ()
+			local server, romeo = start "host-ee.example"
+			romeo:sends "<message to='juliet@ee.open' type='headline'><body>hello</body></message>"
+			server:awaits_log "montague.example talks to ee.open"
+			assert.matches("the TLSA records of host%-ee.example. name %(DANE%)", (server:ctl("s2s", "explain", "ee.open")))
+			local peer = federation.peer(server, { from = "ee.open", certificate = "capulet_self" })
+			peer:logs_in_with_certificate():settles()
+			peer:vanishes()
+			peer = federation.peer(server, { from = "ee.open", certificate = "self" }):under_tls()
+			peer:opens_only()
+			peer:is_thrown_out "not-authorized"
+		end)
+
+		it("is not believed when its records name another certificate, or when it has none", function ()
+			for host, why in pairs { ["host-wrong.example"] = "TLSA records of host%-wrong",
+				["host-other-host.example"] = "not trusted: self%-signed", ["127.0.0.1"] = "not trusted: self%-signed" } do
+				local _, romeo = start(host)
+				assert.matches(why, ping(romeo, "ee.open"):at("error", "text"):text())
+			end
+		end)
+	end)
+
 	describe("a server that comes to us", function ()
 		local function comes(from, certificate)
 			return federation.peer(montague, { from = from, certificate = certificate })

@@ -101,6 +101,16 @@ describe("A server that we come to", function()
 		verona:vanishes()
 	end)
 
+	it("hears of us before it takes the stream for idle", function()
+		sends("m", 10)
+		local verona = answers(("<limits xmlns='%s'><idle-seconds>1</idle-seconds></limits>"):format(NS_LIMITS))
+		verona:awaits "<message xmlns='jabber:server' id='m'/>"
+		local before = verona.bytes_in
+		loop.await(function() return verona.bytes_in > before end, "a sign of life")
+		assert.equal(before + 1, verona.bytes_in)
+		verona:vanishes()
+	end)
+
 	it("gets everything when what it says makes no sense", function()
 		for _, limits in ipairs { "", told "0", told "-5", told "many", told "", told "99999999999999999999" } do
 			sends("m", 11000)
