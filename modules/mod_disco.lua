@@ -192,6 +192,19 @@ local function whom(event)
 	return username, may_see(username, stanza.attr.from or origin.full_jid)
 end
 
+-- Other modules add to the reply, or answer themselves.
+local function answer_account(event_name, event, reply, username)
+	local origin = event.origin
+	local result = module:fire_event(event_name, {
+		origin = origin, stanza = event.stanza, reply = reply, username = username,
+	})
+	if result ~= nil then
+		return result
+	end
+	origin.send(reply)
+	return true
+end
+
 module:hook("iq-get/bare/" .. xmlns_info .. ":query", function (event)
 	local origin, stanza = event.origin, event.stanza
 	local username, allowed = whom(event)
@@ -207,14 +220,7 @@ module:hook("iq-get/bare/" .. xmlns_info .. ":query", function (event)
 		:tag("identity", { category = "account", type = "registered" }):up()
 		:tag("feature", { var = xmlns_info }):up()
 		:tag("feature", { var = xmlns_items }):up()
-	local result = module:fire_event("account-disco-info", {
-		origin = origin, stanza = stanza, reply = reply, username = username,
-	})
-	if result ~= nil then
-		return result
-	end
-	origin.send(reply)
-	return true
+	return answer_account("account-disco-info", event, reply, username)
 end)
 
 module:hook("iq-get/bare/" .. xmlns_items .. ":query", function (event)
@@ -228,12 +234,5 @@ module:hook("iq-get/bare/" .. xmlns_items .. ":query", function (event)
 		return answer_node(event, "account-disco-items-node", xmlns_items, node, username)
 	end
 	local reply = st.reply(stanza):query(xmlns_items)
-	local result = module:fire_event("account-disco-items", {
-		origin = origin, stanza = stanza, reply = reply, username = username,
-	})
-	if result ~= nil then
-		return result
-	end
-	origin.send(reply)
-	return true
+	return answer_account("account-disco-items", event, reply, username)
 end)

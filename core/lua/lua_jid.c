@@ -29,6 +29,15 @@ static bool l_check_split(lua_State *L, int arg, struct jid *jid_r)
 	return l_check_text(L, arg, &text) && jid_split(text, jid_r);
 }
 
+/* node, host, resource */
+static int l_push_parts(lua_State *L, const struct jid *jid)
+{
+	l_push_part(L, jid->node);
+	l_push_part(L, jid->host);
+	l_push_part(L, jid->resource);
+	return 3;
+}
+
 /* split(jid) -> node, host, resource as they are written. */
 static int l_split(lua_State *L)
 {
@@ -37,10 +46,7 @@ static int l_split(lua_State *L)
 		lua_pushnil(L);
 		return 1;
 	}
-	l_push_part(L, jid.node);
-	l_push_part(L, jid.host);
-	l_push_part(L, jid.resource);
-	return 3;
+	return l_push_parts(L, &jid);
 }
 
 /* bare(jid) -> node@host, not prepared. */
@@ -98,10 +104,7 @@ static int l_prepped_split(lua_State *L)
 		lua_pushnil(L);
 		return 1;
 	}
-	l_push_part(L, jid.node);
-	l_push_part(L, jid.host);
-	l_push_part(L, jid.resource);
-	return 3;
+	return l_push_parts(L, &jid);
 }
 
 /* prep(jid, strict) -> the JID in normal form. */

@@ -275,16 +275,24 @@ static rlim_t l_check_limit(lua_State *L, int arg, rlim_t now)
 	return (rlim_t)limit;
 }
 
+/* The resource that argument 1 names and its limits; or false with two values to return on the stack. */
+static bool l_check_rlimit(lua_State *L, int *resource_r, struct rlimit *limit_r)
+{
+	*resource_r = resource_of(luaL_checkstring(L, 1));
+	if (*resource_r >= 0 && getrlimit(*resource_r, limit_r) == 0)
+		return true;
+	l_false(L, *resource_r < 0 ? "invalid-resource" : strerror(errno));
+	return false;
+}
+
 /* getrlimit(name) -> true, soft, hard | false, why */
 static int l_getrlimit(lua_State *L)
 {
 	struct rlimit limit;
-	int resource = resource_of(luaL_checkstring(L, 1));
+	int resource;
 
-	if (resource < 0)
-		return l_false(L, "invalid-resource");
-	if (getrlimit(resource, &limit) < 0)
-		return l_false(L, strerror(errno));
+	if (!l_check_rlimit(L, &resource, &limit))
+		return 2;
 	lua_pushboolean(L, true);
 	l_push_limit(L, limit.rlim_cur);
 	l_push_limit(L, limit.rlim_max);
@@ -295,12 +303,10 @@ static int l_getrlimit(lua_State *L)
 static int l_setrlimit(lua_State *L)
 {
 	struct rlimit limit;
-	int resource = resource_of(luaL_checkstring(L, 1));
+	int resource;
 
-	if (resource < 0)
-		return l_false(L, "invalid-resource");
-	if (getrlimit(resource, &limit) < 0)
-		return l_false(L, strerror(errno));
+	if (!l_check_rlimit(L, &resource, &limit))
+		return 2;
 	limit.rlim_cur = l_check_limit(L, 2, limit.rlim_cur);
 	limit.rlim_max = l_check_limit(L, 3, limit.rlim_max);
 	return l_result(L, setrlimit(resource, &limit));

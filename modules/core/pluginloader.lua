@@ -78,9 +78,13 @@ function _M.names()
 	return names
 end
 
+local function is_module_name(name)
+	return name:match("^[%w_%-%.]+$") and not name:match("^%.") or false
+end
+
 --- The file of a module: its text and path; or nil and a sentence.
 function _M.find_module(name)
-	if not name:match("^[%w_%-%.]+$") or name:match("^%.") then
+	if not is_module_name(name) then
 		return nil, ("\"%s\" cannot be the name of a module"):format(name)
 	end
 	local text, path = first_readable(module_patterns, name)
@@ -94,7 +98,15 @@ end
 
 --- Is there a file for this module?
 function _M.exists(name)
-	return (_M.find_module(name)) ~= nil
+	return is_module_name(name) and first_readable(module_patterns, name) ~= nil
+end
+
+local function compile(text, path, environment)
+	local chunk, err = load(text, "@" .. path, "t", environment)
+	if not chunk then
+		return nil, err
+	end
+	return chunk, path
 end
 
 --- A module's code as a function that was not run yet, and its path; or nil and an error with file and line. The third
@@ -104,11 +116,7 @@ function _M.load_module(name, environment)
 	if not text then
 		return nil, path, "missing"
 	end
-	local chunk, err = load(text, "@" .. path, "t", environment)
-	if not chunk then
-		return nil, err
-	end
-	return chunk, path
+	return compile(text, path, environment)
 end
 
 local function find_library(own_directory, name)
@@ -135,11 +143,7 @@ function _M.load_library(own_directory, name, environment)
 	if not text then
 		return nil, path
 	end
-	local chunk, err = load(text, "@" .. path, "t", environment)
-	if not chunk then
-		return nil, err
-	end
-	return chunk, path
+	return compile(text, path, environment)
 end
 
 return _M

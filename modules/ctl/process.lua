@@ -106,12 +106,11 @@ commands.reload = {
 	usage = "reload";
 	about = "Let it read its configuration and certificates again";
 	run = function (ctl)
-		local pid = find_pid(ctl)
+		local pid = find_pid(ctl) -- has read the configuration: a mistake is better found here than in the log
 		if not pid then
 			ui.warn("Couplet is not running")
 			return 1
 		end
-		-- Before the server sees it: a mistake is better found here than in the log.
 		signal(pid, sighup, "SIGHUP")
 		ui.print("Couplet was told to read its configuration; the log says how that went")
 		return 0

@@ -5,7 +5,6 @@
 
 local console = require "prosody.util.console"
 local native = require "couplet.native"
-local pposix = require "prosody.util.pposix"
 local ui = require "ctl.ui"
 
 local methods = {}
@@ -66,18 +65,11 @@ end
 
 --- Goes on as the user the server runs as, when we are root and the configuration names one.
 function methods:drop_root()
-	if self.is_dropped or self.options.stay_root or pposix.getuid() ~= 0 then return end
+	if self.is_dropped then return end
 	self.is_dropped = true
-	local config = self:load_config()
-	local user = config.get("*", "prosody_user") or config.get("*", "user")
-	local group = config.get("*", "prosody_group") or config.get("*", "group") or user
-	if not user then return end
-	for _, step in ipairs { { pposix.setgid, group }, { pposix.initgroups, user }, { pposix.setuid, user } } do
-		local ok, err = step[1](step[2])
-		if not ok then
-			ui.fail("This has to be done as the server's user %s, but: %s. (--root does it as root.)", user, err)
-		end
-	end
+	self:load_config()
+	local ok, err = require "prosody.core.startup.process".drop_privileges { root = self.options.stay_root }
+	if not ok then ui.fail("%s. (--root does it as root.)", err) end
 end
 
 --- The address of a configured host, prepared; fails the command for others.
