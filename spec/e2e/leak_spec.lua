@@ -2,32 +2,19 @@
 --
 -- LEAK_CONNECTIONS (4000) is how many come and go; 200000 is the long run. spec/support/churn.c is who they are.
 
-local lfs = require "lfs"
+local compile = require "spec.support.compile"
 local loop = require "spec.support.loop"
 local process = require "process"
 local Server = require "spec.support.server"
 
-local build = os.getenv "COUPLET_BUILD" or "build/test"
 local connections = tonumber(os.getenv "LEAK_CONNECTIONS") or 4000
 local KIB_PER_CONNECTION = 1024 / 50000 -- 1 MiB for 50,000
-
-local function compile()
-	local source, program = "spec/support/churn.c", build .. "/churn"
-	local made, written = lfs.attributes(program, "modification"), lfs.attributes(source, "modification")
-	if not made or made < written then
-		-- Straight and trickled scenarios may run side by side.
-		local scratch = ("%s.%s"):format(program, io.open("/proc/self/stat"):read "n")
-		assert(os.execute(("cc -std=gnu11 -D_GNU_SOURCE -O2 -o %s %s -lssl -lcrypto && mv %s %s"):format(scratch, source,
-			scratch, program)), "churn.c does not compile")
-	end
-	return lfs.currentdir() .. "/" .. program
-end
 
 describe("Ever new connections that end at every step of a login", function ()
 	local server, program
 
 	setup(function ()
-		program = compile()
+		program = compile("churn", "-lssl -lcrypto")
 		server = Server.start {
 			config = "auth_throttle_failures = 1000000; auth_throttle_period = \"1s\"; c2s_timeout = 600",
 		}

@@ -1,9 +1,16 @@
 -- The web server as a process (RFC 9110, RFC 9112, SECURITY E1, E7, E8).
+--
+-- SLOW_HEADS (200) is how many begin a request at once and never end it; 5000 is the long run. spec/support/crowd.c is
+-- who they are.
 
+local compile = require "spec.support.compile"
 local http = require "spec.support.http"
 local lfs = require "lfs"
 local loop = require "spec.support.loop"
+local process = require "process"
 local Server = require "spec.support.server"
+
+local slow_heads = tonumber(os.getenv "SLOW_HEADS") or 200
 
 local module_text = [[
 module:depends("http")
@@ -430,6 +437,17 @@ describe("The web server", function()
 		end)
 
 		it("heads that take longer than ten seconds, and bodies slower than 500 bytes a second", function()
+			local before_kib, crowd_says, is_crowd_gone = server:memory(), {}, false
+			local crowd = process.spawn({ compile "crowd", tostring(server.http_port), tostring(slow_heads),
+				tostring(loop.deadline_seconds), "GET / HTTP/1.1\r\nHost: localhost\r\nA: " }, {})
+			loop.watch(crowd, function()
+				local bytes = crowd:read()
+				if bytes then crowd_says[#crowd_says + 1] = bytes end
+				if bytes == false then
+					is_crowd_gone = true
+					loop.forget(crowd)
+				end
+			end)
 			local head = http.connect(server):sends "GET / HTTP/1.1\r\nHost: localhost\r\nA: "
 			local body = http.connect(server)
 				:sends "POST /test/echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9000\r\n\r\n"
@@ -439,10 +457,14 @@ describe("The web server", function()
 				for _, conn in ipairs { head, body } do
 					if conn:raw() == "" then conn:sends "x" end -- which puts nothing off
 				end
+				assert.equal("hello", get("/test/text").body) -- for others nothing is slow
 			end
 			assert.truthy(head.client.closed and body.client.closed)
 			assert.equal(408, head:response().status)
 			assert.equal(408, body:response().status)
+			loop.await(function() return is_crowd_gone end, "the crowd to be gone")
+			assert.equal(("408 %d\nclosed 0\nopen 0\n"):format(slow_heads), table.concat(crowd_says))
+			server:awaits(function() return server:memory() - before_kib < 5120 end, "its memory to be given back")
 		end)
 
 		it("nobody because others are slow", function()
