@@ -156,6 +156,7 @@ static void on_closed(void *ctx, const char *reason)
 	int ref = handle->self_ref;
 	handle->self_ref = LUA_NOREF;
 	luaL_unref(handle->core->L, LUA_REGISTRYINDEX, ref);
+	stream_other_ended(handle->core->server);
 }
 
 static const struct conn_handler lua_handler = {

@@ -95,15 +95,16 @@ struct server {
 	struct session_slot *slots;
 	uint32_t n_slots, free_slot, n_sessions;
 	struct list awake;       /* streams whose parser holds an expat, longest unused first */
-	uint32_t n_awake, n_rested; /* of these; how many gave it back since memory was last trimmed */
-	int64_t trimmed_ms;
+	uint32_t n_awake, n_rested; /* of these; how many have rested or ended since memory was last trimmed */
+	unsigned n_collected;    /* cycles of Lua's collector that have ended since something last did */
+	int64_t trimmed_ms, conn_ended_ms; /* when; when a connection of Lua's last ended */
 	struct sm_budget sm_budget; /* of streams between servers */
 	struct sm_budget sm_c2s_budget, sm_away_budget; /* of clients: connected (not bounded here), and not */
 	struct list sm_due;      /* by struct session_sm.due_link */
 	struct list heard;       /* who has counted stanzas in this turn, by struct sm_duty.heard_link */
 	uint32_t n_taken_back;   /* turns that could not be stored, of those that are over */
 	struct list acks_due;    /* who was asked in this turn, by struct sm_duty.ack_link */
-	struct timer *sweep;     /* gives back the parsers of quiet streams */
+	struct timer *sweep;     /* gives back the parsers of quiet streams, and in quiet moments memory */
 	struct server_ops ops;
 	struct server_options options;
 	void *lua;               /* core/lua's own */

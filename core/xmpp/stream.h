@@ -65,6 +65,9 @@ void stream_drop_unacked(struct session *session);
 /* Reading goes on after the last parked dispatch of the session ended. */
 void stream_resume(struct session *session);
 
+/* A connection that is no stream has ended: in the next quiet moment what it leaves is collected and given back. */
+void stream_other_ended(struct server *server);
+
 /* T: the tables. Kinds of streams and classes of elements end with NULL; a NULL state is one the kind does not
  * have. */
 const char *stream_kind_name(unsigned kind);

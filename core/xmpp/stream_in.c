@@ -181,6 +181,18 @@ static void rest(struct stream *stream)
 	list_add_last(&server->awake, &stream->awake_link);
 }
 
+static void sweep(void *ctx);
+
+/* Something has been done that leaves garbage. */
+static void sweep_later(struct server *server)
+{
+	server->n_collected = 0;
+	if (server->sweep == NULL)
+		server->sweep = timer_new(server->loop, sweep, server);
+	if (!timer_is_running(server->sweep))
+		timer_start(server->sweep, SWEEP_MS);
+}
+
 /* A parser in use costs ten times what its session does, so no more than AWAKE_MAX of them stay between stanzas. */
 static void stay_awake(struct stream *stream)
 {
@@ -191,8 +203,7 @@ static void stay_awake(struct stream *stream)
 	else if (++server->n_awake > AWAKE_MAX)
 		rest(list_first(&server->awake, struct stream, awake_link));
 	list_add_last(&server->awake, &stream->awake_link);
-	if (!timer_is_running(server->sweep))
-		timer_start(server->sweep, SWEEP_MS);
+	sweep_later(server);
 }
 
 /* Quiet streams give their parser's expat back: an idle session holds none. */
@@ -207,8 +218,11 @@ static void sweep(void *ctx)
 			break;
 		rest(stream);
 	}
-	bool is_quiet = list_is_empty(&server->awake);
-	bool is_tidy = is_quiet && (server->ops.quiet == NULL || server->ops.quiet(server));
+	bool is_quiet = list_is_empty(&server->awake) && now_ms - server->conn_ended_ms >= SWEEP_MS;
+	if (is_quiet && (server->ops.quiet == NULL || server->ops.quiet(server)))
+		server->n_collected++;
+	/* The first cycle may have begun before the end of what it is to collect. */
+	bool is_tidy = server->n_collected >= 2;
 	if (is_tidy && (server->n_rested > TRIM_AFTER || now_ms - server->trimmed_ms > TRIM_EVERY_MS)) {
 		loop_trim(server->loop);
 		mem_trim();
@@ -221,11 +235,8 @@ static void sweep(void *ctx)
 
 void stream_make_parser(struct stream *stream)
 {
-	struct server *server = stream->server;
 	stream->parser = parser_new(&parser_limits_unauthed);
 	list_init(&stream->awake_link);
-	if (server->sweep == NULL)
-		server->sweep = timer_new(server->loop, sweep, server);
 }
 
 void stream_forget_parser(struct stream *stream)
@@ -238,8 +249,14 @@ void stream_forget_parser(struct stream *stream)
 	parser_free(&stream->parser);
 	/* What it leaves is collected in the next quiet moment. */
 	server->n_rested++;
-	if (server->sweep != NULL && !timer_is_running(server->sweep))
-		timer_start(server->sweep, SWEEP_MS);
+	sweep_later(server);
+}
+
+void stream_other_ended(struct server *server)
+{
+	server->n_rested++;
+	server->conn_ended_ms = loop_now_ms(server->loop);
+	sweep_later(server);
 }
 
 /* ---- all that came ---- */
