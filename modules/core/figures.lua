@@ -73,6 +73,7 @@ local function read_resident_bytes()
 	return kib and tonumber(kib) * 1024
 end
 
+--- Adds the families to a registry (util.openmetrics). Calls after the first do nothing.
 function _M.start(registry)
 	if families then
 		return
@@ -94,6 +95,7 @@ end
 --- How long calls into Lua take is only counted between true and false.
 _M.time_calls = native.time_calls
 
+--- Brings the families up to date with what the core has counted since the last call.
 function _M.update()
 	local figures = native.figures()
 	for key, facts in pairs(list) do

@@ -94,6 +94,7 @@ function api:hook_object_event(object, event, handler, priority)
 	return object.add_handler(event, handler, priority)
 end
 
+--- Takes one handler of one event back; so do the following.
 function api:unhook_object_event(object, event, handler)
 	forget_handler(self, object, event, handler)
 	return object.remove_handler(event, handler)
@@ -105,6 +106,7 @@ function api:hook(event, handler, priority)
 	return self:hook_object_event(events_of(self.host), event, handler, priority)
 end
 
+--- The same for an event of the server, whatever host the module is on.
 function api:hook_global(event, handler, priority)
 	return self:hook_object_event(prosody.events, event, handler, priority)
 end
@@ -143,6 +145,7 @@ function api:wrap_object_event(object, event, handler)
 	return add(event, handler)
 end
 
+--- The same for an event of the module's host, and of the server.
 function api:wrap_event(event, handler)
 	return self:wrap_object_event(events_of(self.host), event, handler)
 end
@@ -242,12 +245,14 @@ end
 
 -- Items: what modules of a host tell each other
 
+--- Adds a value to the list of a key and tells those who watch it (handle_items).
 function api:add_item(key, value)
 	self.items[key] = self.items[key] or {}
 	table_insert(self.items[key], value)
 	return self:fire_event("item-added/" .. key, { source = self, item = value })
 end
 
+--- Takes it out of the list again: the value, or nil when it was not there.
 function api:remove_item(key, value)
 	local list = self.items[key] or {}
 	for i = #list, 1, -1 do
@@ -284,10 +289,12 @@ function api:add_feature(xmlns)
 	self:add_item("feature", xmlns)
 end
 
+--- Who the host is to service discovery: category and type as in the registry of XEP-0030, name for people or nil.
 function api:add_identity(category, identity_type, name)
 	self:add_item("identity", { category = category, type = identity_type, name = name })
 end
 
+--- A form about the host (XEP-0128): a stanza <x xmlns="jabber:x:data"/>.
 function api:add_extension(data)
 	self:add_item("extension", data)
 end

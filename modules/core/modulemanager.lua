@@ -64,6 +64,7 @@ function _M.get_module(host, name)
 	return modules and modules[name]
 end
 
+--- Is the module loaded on that very host ("*": as a global one)?
 function _M.is_loaded(host, name)
 	return _M.get_module(host, name) ~= nil
 end
@@ -98,6 +99,7 @@ function _M.get_items_with_source(key, host)
 	return found
 end
 
+--- What modules of a host have added under a key: a util.array.
 function _M.get_items(key, host)
 	local items = array()
 	for i, entry in ipairs(_M.get_items_with_source(key, host)) do

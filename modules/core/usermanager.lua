@@ -135,6 +135,7 @@ function _M.get_account_info(username, host)
 	return call(host, "get_account_info", username)
 end
 
+--- Is there such an account? nil and an error when the provider cannot tell.
 function _M.user_exists(username, host)
 	if not hosts[host] then
 		return false
@@ -190,6 +191,7 @@ function _M.user_is_enabled(username, host)
 	return _M.user_exists(username, host)
 end
 
+--- Takes disable_user back: true, or nil and an error.
 function _M.enable_user(username, host)
 	return change("enable", "enabled", { username = username, host = host })
 end
@@ -262,6 +264,7 @@ function _M.get_user_secondary_roles(username, host)
 	return call_authz(host, "get_user_secondary_roles", username)
 end
 
+--- Lets the account use one more role: true, or nil and an error. remove_user_secondary_role takes it back.
 function _M.add_user_secondary_role(username, host, role_name)
 	local ok, err = call_authz(host, "add_user_secondary_role", username, role_name)
 	if ok then
@@ -287,6 +290,7 @@ function _M.get_jid_role(for_jid, host)
 	return call_authz(host, "get_jid_role", for_jid)
 end
 
+--- Sets the role of a JID by name: of an account there, or of an outsider.
 function _M.set_jid_role(for_jid, host, role_name)
 	local node, jid_host = jid.split(for_jid)
 	if node and jid_host == host then
@@ -332,10 +336,12 @@ local function as_role_set(role, secondary)
 	return names
 end
 
+--- COMPAT: sets of names, role -> true.
 function _M.get_user_roles(username, host)
 	return as_role_set(_M.get_user_role(username, host), _M.get_user_secondary_roles(username, host))
 end
 
+--- The same of a JID; on "*" nil for all but operators.
 function _M.get_roles(for_jid, host)
 	if not host or host == "*" then
 		return _M.is_admin(for_jid, "*") and { ["prosody:operator"] = true, ["prosody:admin"] = true } or nil

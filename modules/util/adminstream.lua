@@ -62,6 +62,7 @@ function session_methods:send(message)
 	return self.conn:write(encode(message))
 end
 
+--- Closes the connection if it is still there.
 function session_methods:close()
 	if self.conn then self.conn:close() end
 end
@@ -128,6 +129,7 @@ local function client(connection)
 	return self
 end
 
+--- Sends a message (a table); true, or nil and an error.
 function client_methods:send(message)
 	return self.connection:write(encode(message))
 end
@@ -144,6 +146,7 @@ function client_methods:receive(timeout_seconds)
 	return table.remove(self.messages, 1)
 end
 
+--- Closes the connection at once.
 function client_methods:close()
 	self.connection:close()
 end

@@ -144,6 +144,7 @@ function methods:random_other(value)
 	return others[math_random(#others)]
 end
 
+--- Brings the members into an order of chance, not one for secrets. Gives the list.
 function methods:shuffle()
 	for i = #self, 2, -1 do
 		local j = math_random(i)
@@ -158,6 +159,7 @@ function methods:append(other)
 	return self
 end
 
+--- Adds a member at the end. Gives the list.
 function methods:push(value)
 	t_insert(self, value)
 	return self
@@ -168,6 +170,7 @@ function methods:pop(i)
 	return t_remove(self, i)
 end
 
+--- The members as text, with the separator between them.
 function methods:concat(separator)
 	return t_concat(transforms.map({}, self, tostring), separator)
 end

@@ -132,6 +132,7 @@ function runner_methods:reset()
 	self.state, self.notified_state = "ready", "ready"
 end
 
+--- What is called when the runner has become ready, waits, or code has failed. Each gives the runner.
 function runner_methods:onready(fn)
 	self.watchers.ready = fn
 	return self

@@ -89,6 +89,7 @@ function methods:set(key, value)
 	return true
 end
 
+--- The value of a key, or nil. Does not count as a use.
 function methods:get(key)
 	local link = self._data[key]
 	return link and link.value

@@ -39,6 +39,7 @@ function methods:write(data)
 	return true
 end
 
+--- How many bytes it holds.
 function methods:length()
 	return self._length
 end

@@ -237,6 +237,7 @@ function iterators.join(f, s, var)
 	return setmetatable({ { f, s, var } }, join_mt)
 end
 
+--- Adds another iterator behind, or in front of, those there are. Gives the joined one.
 function join_methods:append(f, s, var)
 	t_insert(self, { f, s, var })
 	return self

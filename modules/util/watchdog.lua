@@ -32,6 +32,7 @@ function methods:reset(timeout)
 	end
 end
 
+--- Never calls back, until it is reset.
 function methods:cancel()
 	if self.task then
 		self.task:stop()

@@ -56,6 +56,7 @@ function api:get_option_scalar(name, default)
 	return value
 end
 
+--- As text, whatever was written; of a list the first.
 function api:get_option_string(name, default)
 	local value = self:get_option_scalar(name, default)
 	if value == nil then
@@ -81,6 +82,7 @@ local function within(self, name, value, min, max)
 	return bound
 end
 
+--- A number, or text that is one, kept between min and max (nil: no bound).
 function api:get_option_number(name, default, min, max)
 	local value = self:get_option_scalar(name)
 	if value == nil then
@@ -94,6 +96,7 @@ function api:get_option_number(name, default, min, max)
 	return within(self, name, number, min, max)
 end
 
+--- A whole number, kept between min and max.
 function api:get_option_integer(name, default, min, max)
 	local value = self:get_option_scalar(name)
 	if value == nil then
@@ -109,6 +112,7 @@ end
 
 local booleans = { [true] = true, ["true"] = true, [1] = true, [false] = false, ["false"] = false, [0] = false }
 
+--- true or false; their names as text, 1 and 0 are understood.
 function api:get_option_boolean(name, default)
 	local value = self:get_option_scalar(name)
 	if value == nil then
@@ -142,6 +146,7 @@ local function period_seconds(value)
 	return seconds
 end
 
+--- Seconds (see period_seconds), math.huge for ever; default, min and max are written as the option is.
 function api:get_option_period(name, default, min, max)
 	local value = self:get_option_scalar(name)
 	if value == nil then
@@ -155,6 +160,7 @@ function api:get_option_period(name, default, min, max)
 	return within(self, name, seconds, period_seconds(min), period_seconds(max))
 end
 
+--- A copy as a util.array; one value is a list of one. nil when unset and without default.
 function api:get_option_array(name, default)
 	local value = self:get_option(name, default)
 	if value == nil then
@@ -165,6 +171,7 @@ function api:get_option_array(name, default)
 	return array():append(value)
 end
 
+--- The same as a util.set.
 function api:get_option_set(name, default)
 	local value = self:get_option_array(name, default)
 	return value and set.new(value)

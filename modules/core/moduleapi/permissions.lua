@@ -24,6 +24,7 @@ function api:default_permission(role_name, permission)
 	end
 end
 
+--- The same for a list of them.
 function api:default_permissions(role_name, permissions)
 	for _, permission in ipairs(permissions) do
 		self:default_permission(role_name, permission)

@@ -38,6 +38,7 @@ function _M.lock()
 	setmetatable(globals, strict_mt)
 end
 
+--- Undoes lock, for a library that must set one.
 function _M.unlock()
 	setmetatable(globals, nil)
 end

@@ -93,10 +93,12 @@ function methods:best_target()
 	return self.host
 end
 
+--- The line for the zone that says where the service is.
 function methods:zone_line(service)
 	return zone_line(self.host, service, self:best_target())
 end
 
+--- Looks at one SRV record (RFC 2782): does its target lead here, to a port that is served?
 function methods:check_record(service, record, is_served)
 	local name, srv = without_dot(record.name), record.srv
 	local target = without_dot(srv.target)
@@ -138,6 +140,7 @@ function methods:check_without_record(service)
 	end
 end
 
+--- Compares what the DNS says about a service with what is served.
 function methods:check_service(service)
 	local answer, err = self.names:answer(service.srv .. self.host, "SRV")
 	local is_served = services.is_served(self.config, self.host, service)

@@ -20,12 +20,14 @@ function methods:finish(failure)
 	native.defer(function () self.done(self) end)
 end
 
+--- Sends the header of a stream (RFC 6120 4.2), in the clear or inside TLS.
 function methods:open_stream()
 	self.received = ""
 	self.conn:write(("<?xml version='1.0'?><stream:stream to='%s' version='1.0' xmlns='%s' "
 		.. "xmlns:stream='http://etherx.jabber.org/streams'>"):format(self.host, content[self.kind]))
 end
 
+--- Begins TLS on the connection; asks for ALPN (XEP-0368) when it is direct.
 function methods:start_tls()
 	if not self.conn:starttls(self.context, self.host, self.is_direct and "xmpp-" .. self.kind or nil) then
 		self:finish("TLS cannot be started")

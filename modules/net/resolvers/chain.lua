@@ -34,11 +34,13 @@ local function serve(self)
 	end
 end
 
+--- Calls cb(kind, address, port, options) with the next target, or cb() when there are no more.
 function methods:next(cb)
 	self._waiting[#self._waiting + 1] = cb
 	serve(self)
 end
 
+--- Forgets who waits, and cancels the resolver it is at.
 function methods:cancel()
 	self._is_cancelled = true
 	local resolver = self._resolvers[self._at]

@@ -7,6 +7,7 @@ local _ENV = nil
 local methods = {}
 local resolver_mt = { __index = methods, __name = "resolver" }
 
+--- Calls cb with the next target, or cb() when there are no more.
 function methods:next(cb)
 	local target = self._targets[self._at]
 	if not target then
@@ -17,6 +18,7 @@ function methods:next(cb)
 		self._targets[self._at] ~= nil)
 end
 
+--- From now on there are no more.
 function methods:cancel()
 	self._targets = {}
 end

@@ -208,6 +208,7 @@ local function start(self)
 	end
 end
 
+--- Calls cb with the next target, or cb(nil, why) when there are no more.
 function methods:next(cb)
 	self._waiting[#self._waiting + 1] = cb
 	if not self._is_asked then
@@ -218,6 +219,7 @@ function methods:next(cb)
 	end
 end
 
+--- Ends the look-ups that are under way.
 function methods:cancel()
 	for i, query in next, self._lookups do
 		adns.cancel(query)

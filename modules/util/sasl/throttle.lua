@@ -102,6 +102,7 @@ function methods:enter(ip, account)
 	count_pending(self, account, 1)
 end
 
+--- The answer is there: takes `enter` back.
 function methods:leave(ip, account)
 	count_pending(self, source_of(ip), -1)
 	count_pending(self, account, -1)
