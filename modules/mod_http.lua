@@ -8,7 +8,7 @@
 -- @option trusted_proxies       set, {}: addresses and networks whose X-Forwarded-* is believed
 -- @option http_legacy_x_forwarded  boolean, true: believe X-Forwarded-*; else Forwarded (RFC 7239)
 -- @option http_cors_override    table: module -> { enabled =, origins = {...} }, in the place of what the module says
--- @hooks  item-added/http-provider, item-removed/http-provider, config-reloaded
+-- @hooks  item-added/http-provider, item-removed/http-provider, config-reloaded, stats-update
 -- @fires  none        @stores none
 -- @spec   spec/e2e/web_routes_spec.lua, spec/e2e/web_http_spec.lua, spec/interop/nginx_spec.lua
 --
@@ -22,7 +22,9 @@ local http_util = require "prosody.util.http"
 local ip_util = require "prosody.util.ip"
 local pton = require "prosody.util.net".pton
 local portmanager = require "prosody.core.portmanager"
+local figures = require "prosody.net.http.figures"
 local server = require "prosody.net.http.server"
+local statsmanager = require "prosody.core.statsmanager"
 
 local normalize_path = http_util.normalize_path
 local default_ports = { http = 80, https = 443 }
@@ -153,7 +155,7 @@ local function constant(value)
 	return function () return value end
 end
 
-local function handler_of(value, prefix, path, cors)
+local function handler_of(value, prefix, path, cors, site)
 	local handler = type(value) == "function" and value or constant(value)
 	local is_wild = path:sub(-2) == "/*"
 	local from = #prefix + #path -- the wildcard stands for what comes after this
@@ -164,8 +166,16 @@ local function handler_of(value, prefix, path, cors)
 			return inner(event, rest)
 		end
 	end
-	if not is_wild then return function (event) return handler(event) end end
-	return function (event) return handler(event, event.request.path:sub(from)) end
+	if not is_wild then
+		return function (event)
+			event.response.site = site
+			return handler(event)
+		end
+	end
+	return function (event)
+		event.response.site = site
+		return handler(event, event.request.path:sub(from))
+	end
 end
 
 local function redirect_to_slash(event)
@@ -175,13 +185,14 @@ end
 
 -- host nil: on all hosts.
 local function make_handlers(item, host, prefix, cors)
+	local site = figures.site(host, item.name or "?")
 	local handlers, methods = {}, {} -- lists of { event name, handler, priority }; path -> list of methods
 	for key, value in pairs(item.route) do
 		local method, path = parse_route(key)
 		if not method then
 			module:log("error", "%s: \"%s\" is no route; write \"GET /path\"", item.name, tostring(key))
 		elseif value ~= false then
-			local handler = handler_of(value, prefix, path, cors)
+			local handler = handler_of(value, prefix, path, cors, site)
 			if item.streaming_uploads then server.set_streaming(handler) end
 			table.insert(handlers, { event_name(host, method, whole_path(prefix, path)), handler, 0 })
 			methods[path] = methods[path] or {}
@@ -357,6 +368,7 @@ end
 
 configure()
 module:hook("config-reloaded", configure)
+module:hook("stats-update", figures.start(statsmanager.get_metric_registry()))
 
 function module.unload()
 	stop_global()

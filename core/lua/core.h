@@ -15,6 +15,7 @@
 #include "xmpp/server.h"
 
 struct conn;
+struct histogram;
 struct texts;
 struct workers;
 
@@ -86,6 +87,9 @@ struct texts *l_new_texts(lua_State *L);
 void *l_check_incoming(lua_State *L, int index); /* raises when it is none, or closed */
 int lua_incoming_write(void *file, struct slice bytes); /* -1 when it is closed by now, or cannot be */
 const char *lua_incoming_error(const void *file);       /*   and why: borrowed */
+
+/* Pushes { number of durations up to the first bound, ... of all; sum = seconds }. */
+void l_push_histogram(lua_State *L, const struct histogram *histogram);
 
 /* ---- registration into the native table, which is on top of the stack ---- */
 void l_add_events(lua_State *L);

@@ -4,6 +4,7 @@
 #define LUA_HTTP_CHANNEL_H
 
 #include "base/buf.h"
+#include "base/histogram.h"
 #include "lua/core.h"
 #include "lua/http_private.h"
 
@@ -21,8 +22,16 @@ enum http_call {
 extern const char *const http_call_names[HTTP_CALLS];
 
 
+/* What was answered in one place. */
+struct http_site {
+	uint64_t answers[6];      /* by the hundred of their status; [0]: none that HTTP knows */
+	struct histogram seconds; /* from a head to the beginning of its answer */
+};
+
 struct http_server {
 	struct lua_core *core;
+	struct http_site *sites; /* [0]: where nobody answers */
+	unsigned n_sites;
 	int calls[HTTP_CALLS]; /* references of the handlers */
 	int64_t head_ms, idle_ms, body_ms;
 	uint64_t body_bytes_per_s;
@@ -54,6 +63,7 @@ struct http_channel {
 	uint64_t marked_bytes;     /*   when its speed was looked at last */
 	uint64_t told_bytes, step_bytes; /* of HTTP_POUR: Lua has heard of; after how many it does again */
 	int64_t content_length;
+	int64_t began_ns;          /* of the request; 0: it was answered */
 	unsigned n_requests, n_waiting; /* n_waiting: calls that wait */
 	enum http_phase phase;
 	enum http_taking taking;

@@ -45,8 +45,7 @@ static int l_counts(lua_State *L)
 	return 1;
 }
 
-/* { number of durations up to the first bound, ... of all; sum = seconds } */
-static void l_push_histogram(lua_State *L, const struct histogram *histogram)
+void l_push_histogram(lua_State *L, const struct histogram *histogram)
 {
 	lua_createtable(L, HISTOGRAM_BOUNDS + 1, 1);
 	uint64_t below = 0;

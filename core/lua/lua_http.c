@@ -32,15 +32,25 @@ static void l_push_host_name(lua_State *L, struct slice host)
 	lua_pushlstring(L, name, len);
 }
 
+static bool l_push_decoded(lua_State *L, struct slice path)
+{
+	char decoded[PATH_MAX_BYTES];
+	int len = path.len <= sizeof(decoded) ? http_decode_path(path, decoded) : -1;
+	if (len >= 0)
+		lua_pushlstring(L, decoded, (size_t)len);
+	return len >= 0;
+}
+
 bool l_http_push_request(lua_State *L, const struct http_reader *reader)
 {
 	const struct http_head *head = http_reader_head(reader);
-	char path[PATH_MAX_BYTES];
-	int len = head->path.len <= sizeof(path) ? http_decode_path(head->path, path) : -1;
-	if (len < 0)
-		return false;
 	l_push_slice(L, head->method);
-	lua_pushlstring(L, path, (size_t)len);
+	if (http_path_is_plain(head->path)) {
+		l_push_slice(L, head->path);
+	} else if (!l_push_decoded(L, head->path)) {
+		lua_pop(L, 1);
+		return false;
+	}
 	l_push_host_name(L, head->host);
 	l_push_slice(L, http_reader_text(reader));
 	return true;

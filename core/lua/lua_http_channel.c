@@ -10,6 +10,8 @@
 
 #include <lauxlib.h>
 
+#include "base/clock.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "lua/barrier.h"
 #include "net/conn.h"
@@ -211,6 +213,7 @@ static void begin_request(struct http_channel *channel)
 	const struct http_head *head = http_reader_head(channel->reader);
 	bool has_body = head->is_chunked || head->content_length > 0;
 	channel->n_requests++;
+	channel->began_ns = clock_ns();
 	channel->is_in_head = channel->has_failed = false;
 	channel->deadline_ms = HTTP_NEVER_MS;
 	channel->stays = head->keeps_alive && channel->n_requests < channel->server->requests_max;
@@ -226,6 +229,7 @@ static void begin_request(struct http_channel *channel)
 		refuse(channel, 400, "The path has escapes or segments that must not be");
 		return;
 	}
+	log_debug("http", "%.*s %.*s", SLICE_ARG(head->method), SLICE_ARG(head->path));
 	struct slice none;
 	if (!has_body)
 		http_next(channel->reader, &none); /* its end; what is on the stack is a copy */

@@ -2,6 +2,8 @@
  * connection (lua_http_channel.c), which has the answers. */
 #include <lauxlib.h>
 
+#include "base/clock.h"
+#include "base/mem.h"
 #include "lua/bind.h"
 #include "lua/http_channel.h"
 #include "net/conn.h"
@@ -13,6 +15,58 @@
 /* ---- for Lua: a server ---- */
 
 static struct http_server *l_check_server(lua_State *L) { return luaL_checkudata(L, 1, SERVER_TYPE); }
+
+static unsigned add_site(struct http_server *server)
+{
+	server->sites = mem_resize(server->sites, (server->n_sites + 1) * sizeof(*server->sites));
+	server->sites[server->n_sites] = (struct http_site){ { 0 }, { { 0 }, 0 } };
+	return server->n_sites++;
+}
+
+static int l_server_gc(lua_State *L)
+{
+	struct http_server *server = l_check_server(L);
+	mem_free(server->sites);
+	server->sites = NULL;
+	server->n_sites = 0;
+	return 0;
+}
+
+/* server:site() -> number of a new place, for channel:answer: what it answers is counted apart. Lives as long as the
+ * server does. */
+static int l_site(lua_State *L)
+{
+	lua_pushinteger(L, add_site(l_check_server(L)));
+	return 1;
+}
+
+/* server:figures(site) -> { answers of 1xx, ... of 5xx }, { durations up to the first of native.histogram_bounds(), ...
+ * of all; sum = seconds }: from the heads of requests to the beginning of their answers. 0: where nobody answers. */
+static int l_figures(lua_State *L)
+{
+	const struct http_server *server = l_check_server(L);
+	lua_Integer number = luaL_checkinteger(L, 2);
+	luaL_argcheck(L, number >= 0 && number < server->n_sites, 2, "no such site");
+	const struct http_site *site = &server->sites[number];
+	lua_createtable(L, 5, 0);
+	for (int i = 1; i <= 5; i++) {
+		lua_pushinteger(L, (lua_Integer)site->answers[i]);
+		lua_rawseti(L, -2, i);
+	}
+	l_push_histogram(L, &site->seconds);
+	return 2;
+}
+
+static void count(struct http_channel *channel, lua_Integer number, struct slice status)
+{
+	struct http_server *server = channel->server;
+	struct http_site *site = &server->sites[number > 0 && number < server->n_sites ? number : 0];
+	unsigned hundred = status.len > 0 ? (unsigned)(status.ptr[0] - '0') : 0;
+	site->answers[hundred <= 5 ? hundred : 0]++;
+	if (channel->began_ns != 0)
+		histogram_add(&site->seconds, clock_ns() - channel->began_ns);
+	channel->began_ns = 0;
+}
 
 /* server(handlers) -> server. handlers, each called with the state that was given for the connection:
  *	request(state, method, path, host name, head)   a request without a body: answer it, now or later
@@ -30,6 +84,7 @@ static int l_server(lua_State *L)
 	struct http_server *server = lua_newuserdatauv(L, sizeof(*server), 0);
 	*server = (struct http_server){ .core = lua_core_of(L), .date.second = -1 };
 	luaL_setmetatable(L, SERVER_TYPE);
+	add_site(server);
 	for (int i = 0; i < HTTP_CALLS; i++) {
 		lua_getfield(L, 1, http_call_names[i] + sizeof("http-") - 1);
 		luaL_checktype(L, -1, LUA_TFUNCTION);
@@ -141,12 +196,13 @@ static int l_connection(lua_State *L)
 	return 1;
 }
 
-/* channel:answer("200 OK", headers, body, length, closes) -> true; nil and a sentence when something cannot stand in
- * the head, and nothing was sent. body: bytes that follow the head, "" for none. length: Content-Length, nil: as the
- * headers say. closes: the connection ends with this answer. */
+/* channel:answer("200 OK", headers, body, length, closes, site, is_whole) -> true; nil and a sentence when something
+ * cannot stand in the head, and nothing was sent. body: bytes that follow the head, "" for none. length:
+ * Content-Length, nil: as the headers say. closes: true, the connection ends with this answer; or a text, what its head
+ * says of that. site: where it is counted. is_whole: nothing follows, the answer is complete. */
 static int l_answer(lua_State *L)
 {
-	lua_settop(L, 6);
+	lua_settop(L, 8);
 	struct http_channel *channel = l_check_channel(L);
 	struct slice status = l_http_check_status(L, 2), body;
 	luaL_checktype(L, 3, LUA_TTABLE);
@@ -155,7 +211,8 @@ static int l_answer(lua_State *L)
 	struct conn *conn = channel != NULL ? http_channel_conn(channel) : NULL;
 	struct out out;
 	if (conn != NULL) {
-		framing.connection = connection_option(channel, lua_toboolean(L, 6));
+		framing.connection = lua_type(L, 6) == LUA_TSTRING ? l_to_slice(L, 6)
+								   : connection_option(channel, lua_toboolean(L, 6));
 		l_out_init(&out, L);
 		const char *wrong = l_http_add_head(&out, status, 3, &framing, &channel->server->date);
 		if (wrong != NULL) {
@@ -163,8 +220,11 @@ static int l_answer(lua_State *L)
 			lua_insert(L, -2);
 			return 2;
 		}
+		count(channel, lua_tointeger(L, 7), status);
 		if (conn_write(conn, slice_of(out.ptr, out.len)) == 0)
 			conn_write(conn, body);
+		if (lua_toboolean(L, 8))
+			http_channel_answered(channel);
 	}
 	lua_pushboolean(L, 1);
 	return 1;
@@ -215,12 +275,14 @@ static int l_release(lua_State *L)
 void l_add_http_channels(lua_State *L)
 {
 	static const luaL_Reg functions[] = { { "server", l_server }, { NULL, NULL } };
-	static const luaL_Reg server_methods[] = { { "set", l_set }, { "serve", l_serve }, { NULL, NULL } };
+	static const luaL_Reg server_methods[] = {
+		{ "set", l_set }, { "serve", l_serve }, { "site", l_site }, { "figures", l_figures }, { NULL, NULL },
+	};
 	static const luaL_Reg channel_methods[] = {
 		{ "take", l_take }, { "answer", l_answer }, { "connection", l_connection }, { "done", l_answered },
 		{ "push", l_push }, { "stop", l_stop },     { "release", l_release },       { NULL, NULL },
 	};
-	l_new_type(L, SERVER_TYPE, server_methods, NULL);
+	l_new_type(L, SERVER_TYPE, server_methods, l_server_gc);
 	l_new_type(L, CHANNEL_TYPE, channel_methods, l_channel_gc);
 	luaL_setfuncs(L, functions, 0);
 }

@@ -319,6 +319,20 @@ static int hex(char c)
 	return c >= '0' && c <= '9' ? c - '0' : lower(c) >= 'a' && lower(c) <= 'f' ? lower(c) - 'a' + 10 : -1;
 }
 
+static bool is_dots(struct slice segment) { return slice_is(segment, ".") || slice_is(segment, ".."); }
+
+bool http_path_is_plain(struct slice path)
+{
+	struct slice segment;
+	if (path.len > 0 && memchr(path.ptr, '%', path.len) != NULL)
+		return false;
+	while (cut(&path, '/', &segment)) {
+		if (is_dots(segment))
+			return false;
+	}
+	return !is_dots(path);
+}
+
 int http_decode_path(struct slice path, char *into)
 {
 	size_t len = 0, start = 0; /* of the segment */
@@ -333,8 +347,7 @@ int http_decode_path(struct slice path, char *into)
 		if ((uint8_t)c < ' ' || c == 0x7f)
 			return -1;
 		if (c == '/') {
-			struct slice segment = slice_of(into + start, len - start);
-			if (slice_is(segment, ".") || slice_is(segment, ".."))
+			if (is_dots(slice_of(into + start, len - start)))
 				return -1;
 			start = len + 1;
 		}

@@ -90,6 +90,8 @@ const struct http_refusal *http_why(const struct http_reader *reader);
 /* Undoes the escapes of a path, once, to `into` (path.len bytes). The length, or -1 when there is something in it that
  * must not be: a broken escape, a control character, a segment "." or ".." (SECURITY E1). */
 int http_decode_path(struct slice path, char *into);
+/* Is the path of a head itself what that would give? Most are. */
+bool http_path_is_plain(struct slice path);
 
 /* For heads of our own: may these stand there? */
 bool http_token_is_valid(struct slice name);

@@ -6,7 +6,9 @@ local Server = require "spec.support.server"
 describe("The figures of a server", function()
 	local server
 	setup(function()
-		server = Server.start { with_http = true, more_modules = { "http_openmetrics", "offline" } }
+		server = Server.start {
+			with_http = true, more_modules = { "http_openmetrics", "http_altconnect", "bosh", "offline" },
+		}
 	end)
 	teardown(function() server:stop() end)
 
@@ -21,6 +23,22 @@ describe("The figures of a server", function()
 		end
 		return found
 	end
+
+	it("tell of requests over HTTP, by host, module and status, and how long they took", function()
+		local answers = 'couplet_http_answers_total{host="%s",module="%s",status="%s"}'
+		local before = figures()
+		for _ = 1, 3 do assert.equal(200, http.get(server, "/.well-known/host-meta").status) end
+		assert.equal(405, http.request(server, "DELETE", "/.well-known/host-meta").status)
+		for i = 1, 20 do http.get(server, "/" .. i, { Host = i .. ".example" }) end
+		assert.equal(400, http.request(server, "GET", "/../x").status)
+		local after = figures()
+		local function more(name) return after[name] - (before[name] or 0) end
+		assert.equal(3, more(answers:format("localhost", "altconnect", "2xx")))
+		assert.equal(22, more(answers:format("", "", "4xx")))
+		assert.equal(1, more(answers:format("", "openmetrics", "2xx")))
+		assert.equal(3, more 'couplet_http_answer_seconds_count{host="localhost",module="altconnect"}')
+		assert.equal(3, more 'couplet_http_answer_seconds_bucket{host="localhost",le="10.0",module="altconnect"}')
+	end)
 
 	it("tell of streams and logins", function()
 		local before = figures()

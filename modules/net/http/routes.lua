@@ -27,6 +27,7 @@ local FOUND_MAX, FOUND_BYTES = 1000, 200
 local function new()
 	local places = {}   -- method -> host -> place; see add_place
 	local wrappers = {} -- event name, or false for all -> list
+	local has_wrappers = false
 	local order = 0
 
 	-- "GET host/path" -> "GET", "host", "/path"; whatever has no path is one.
@@ -128,7 +129,8 @@ local function new()
 
 	--- The entries that hear of "METHOD host/path", in order; nil when none does. host "": of "METHOD /path".
 	local function find(method, host, path)
-		local place = place_of(method, host)
+		local by_host = places[method]
+		local place = by_host and by_host[host]
 		if not place then
 			return nil
 		end
@@ -179,7 +181,7 @@ local function new()
 
 	--- fire_event("METHOD host/path", data), when find has given the entries already.
 	local function fire_found(entries, data, method, host, path)
-		if next(wrappers) ~= nil then -- `false` is a key
+		if has_wrappers then
 			return fire_event(method .. " " .. host .. path, data)
 		end
 		return call(entries, data)
@@ -188,6 +190,7 @@ local function new()
 	local function add_wrapper(name, wrapper)
 		wrappers[name] = wrappers[name] or {}
 		t_insert(wrappers[name], 1, wrapper)
+		has_wrappers = true
 	end
 
 	local function remove_wrapper(name, wrapper)
@@ -198,6 +201,7 @@ local function new()
 			end
 		end
 		wrappers[name] = next(list) and list or nil
+		has_wrappers = next(wrappers) ~= nil -- `false` is a key
 	end
 
 	local function each(fn, handlers)

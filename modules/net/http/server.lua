@@ -55,6 +55,7 @@ _M.set_streaming, _M.add_host, _M.remove_host = handling.set_streaming, handling
 _M.set_default_host = handling.set_default_host
 
 _M.set_option = connection.set_option
+_M.site, _M.figures = connection.site, connection.figures
 
 function _M.get_option(name)
 	return options[name]

@@ -14,7 +14,7 @@ local pairs, pcall, setmetatable, tostring = pairs, pcall, setmetatable, tostrin
 local math_huge, s_lower = math.huge, string.lower
 
 local fail, handle, wants_streaming = handling.fail, handling.handle, handling.wants_streaming
-local destroy, new_response, pump = responses.destroy, responses.new, responses.pump
+local destroy, pump, response_mt = responses.destroy, responses.pump, responses.mt
 local stop_sink, stop_source = responses.stop_sink, responses.stop_source
 local request_mt = wire.request_mt
 
@@ -61,7 +61,10 @@ local function begin(state, method, path, head, body)
 	if state.is_proxied ~= false then
 		add_facts(state, request)
 	end
-	local response = new_response(state, request)
+	local response = setmetatable({
+		state = state, request = request, conn = conn, headers = {},
+		is_head_request = method == "HEAD" or nil, -- else there is nothing to keep
+	}, response_mt)
 	state.response = response
 	return request, response
 end
@@ -110,7 +113,6 @@ local handlers = {}
 -- Most requests are this: one without a body.
 function handlers.request(state, method, path, host, head)
 	local request, response = begin(state, method, path, head, "")
-	log("debug", "%s %s", method, path)
 	handle(request, response, host)
 end
 
@@ -130,7 +132,6 @@ function handlers.body(state, text)
 	local response = state.response
 	local request = response.request
 	request.body, request.partial, state.sink = text, nil, nil
-	log("debug", "%s %s", request.method, request.path)
 	handle(request, response, state.host)
 end
 
@@ -172,6 +173,16 @@ function _M.set_option(name, value)
 	server:set(options)
 end
 server:set(options)
+
+--- A number for response.site: what is answered under it is counted apart.
+function _M.site()
+	return server:site()
+end
+
+--- What was answered there; see lua_http_server.c.
+function _M.figures(site)
+	return server:figures(site)
+end
 
 local listener = {}
 _M.listener = listener

@@ -149,7 +149,7 @@ end
 
 --- Has the request answered, now or later. name: of the host that is meant.
 function _M.handle(request, response, name)
-	local host, path = host_of(name), request.path
+	local host, path = hosts[name] and name or default_host, request.path
 	local listeners, method, place = find_event(request.method, host, path)
 	local result
 	if listeners then

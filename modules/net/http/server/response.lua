@@ -1,8 +1,9 @@
 --- Responses of the HTTP server: their heads, and bodies as text, as files, in chunks.
 --
 -- response: request, conn, status_code, headers, finished, on_destroy (called when the connection ends before the
--- answer), :send(body), :send_file(file), :write_headers(), :write(bytes), :done(). The methods but write are those of
--- the server's table, which modules may wrap.
+-- answer), :send(body), :send_file(file), :write_headers(), :write(bytes), :done(); state, that of the connection
+-- (conn, channel, response); site, where it is counted. The methods but write are those of the server's table, which
+-- modules may wrap.
 --
 -- Always true: a response is begun once; what the connection does not take yet is not made yet (a source is asked for
 -- more when it has drained). A header that cannot stand in a head is never sent: the client gets 500 in its place.
@@ -11,7 +12,7 @@ local codes = require "prosody.net.http.codes"
 local log = require "prosody.util.logger".init("http")
 local wire = require "net.http.wire"
 
-local assert, pcall, select, setmetatable, type, xpcall = assert, pcall, select, setmetatable, type, xpcall
+local assert, pcall, select, type, xpcall = assert, pcall, select, type, xpcall
 local is_file = wire.is_file
 local s_format, s_sub, traceback = string.format, string.sub, debug.traceback
 
@@ -23,9 +24,10 @@ local QUEUE_ENOUGH = 256 * 1024
 local PIECE = 64 * 1024
 
 local no_headers = {}
-local methods = { status_code = 200, has_begun = false, finished = false } -- and what a response is at first
+-- Also what a response is at first.
+local methods = { status_code = 200, has_begun = false, finished = false, is_head_request = false }
 local response_mt = { __index = methods, __name = "http-response" }
-_M.methods = methods
+_M.methods, _M.mt = methods, response_mt
 
 -- Heads
 
@@ -38,18 +40,19 @@ local function closes(response)
 	return response.persistent == false or response.headers.connection == "close"
 end
 
--- Sends the head, and these bytes behind it. A header that cannot stand there is the module's mistake: the client gets
--- 500 and none of it. True when the response goes on as it was meant.
-local function send_head(response, bytes, length)
+-- Sends the head, and these bytes behind it; is_whole: they are all of it. A header that cannot stand there is the
+-- module's mistake: the client gets 500 and none of it. True when the response goes on as it was meant.
+local function send_head(response, bytes, length, is_whole)
 	local channel = response.state.channel
 	response.has_begun = true
-	local ok, err = channel:answer(codes[response.status_code], response.headers, bytes, length, closes(response))
+	local ok, err = channel:answer(codes[response.status_code], response.headers, bytes, length, closes(response),
+		response.site, is_whole)
 	if ok then
 		return true
 	end
 	log("error", "The answer to %s %s cannot be sent: %s", response.request.method, response.request.path, err)
 	response.status_code = 500
-	channel:answer(codes[500], no_headers, "", 0, true)
+	channel:answer(codes[500], no_headers, "", 0, true, response.site, is_whole)
 	return false
 end
 
@@ -62,7 +65,7 @@ function _M.send_refusal(state, status, reason)
 	local body = codes[status] .. "\n" .. reason .. "\n"
 	local is_head_request = response and response.is_head_request
 	state.channel:answer(codes[status], { content_type = "text/plain; charset=utf-8" }, is_head_request and "" or body,
-		#body, true)
+		#body, true, response and response.site)
 end
 
 --- The head as bytes, for those who write it themselves. Raises when it cannot be.
@@ -160,6 +163,21 @@ local function reader_source(file, is_chunked)
 	}
 end
 
+-- The response is complete, and the connection is about to hear of it.
+local function forget(response)
+	local state = response.state
+	response.finished = true
+	if response.on_destroy then
+		response.on_destroy = nil
+	end
+	if state.response == response then
+		state.response = nil
+		if state.sink then
+			stop_sink(state)
+		end
+	end
+end
+
 --- Sends the answer: its head and this body.
 function _M.send(response, body)
 	if response.finished or response.has_begun then
@@ -170,9 +188,13 @@ function _M.send(response, body)
 	end
 	body = body or response.body or ""
 	local length = not has_no_body(response.status_code) and #body or nil
-	local is_sent = not length or response.is_head_request
-	local is_short = #body <= PIECE
-	if send_head(response, not is_sent and is_short and body or "", length) and not is_sent and not is_short then
+	if not length or response.is_head_request then
+		body = ""
+	end
+	if #body <= PIECE then
+		forget(response)
+		send_head(response, body, length, true)
+	elseif send_head(response, "", length) then
 		start_source(response, text_source(body))
 	else
 		response:done()
@@ -247,21 +269,12 @@ function _M.finish(response)
 	if response.finished then
 		return
 	end
-	local state = response.state
+	local channel = response.state.channel
 	if response.is_chunked and not response.is_head_request then
-		state.conn:write("0\r\n\r\n")
+		response.conn:write("0\r\n\r\n")
 	end
-	response.finished = true
-	if response.on_destroy then
-		response.on_destroy = nil
-	end
-	if state.response == response then
-		state.response = nil
-		if state.sink then
-			stop_sink(state)
-		end
-		state.channel:done()
-	end
+	forget(response)
+	channel:done()
 end
 
 --- More of a body that was begun with :write_headers. false: the connection takes no more now, or has ended.
@@ -275,13 +288,6 @@ function methods:write(bytes)
 end
 
 _M.stop_source, _M.stop_sink, _M.pump = stop_source, stop_sink, pump
-
---- The response to a request on a connection: state has conn and channel, and forgets the response when it is complete.
-function _M.new(state, request)
-	return setmetatable({
-		state = state, request = request, conn = state.conn, headers = {}, is_head_request = request.method == "HEAD",
-	}, response_mt)
-end
 
 --- The connection has ended: whoever still works on the response hears of it.
 function _M.destroy(response)
@@ -301,7 +307,7 @@ end
 --- The head of an answer that hands the connection to another protocol.
 function _M.switch_protocols(response)
 	response.status_code, response.has_begun, response.finished = 101, true, true
-	response.conn:write(assert(wire.head(codes[101], response.headers, nil, "Upgrade")))
+	assert(response.state.channel:answer(codes[101], response.headers, "", nil, "Upgrade", response.site))
 end
 
 return _M
