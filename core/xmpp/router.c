@@ -28,124 +28,6 @@ static enum stanza_name name_of(enum stanza_kind kind)
 	return kind == STANZA_MESSAGE ? NAME_MESSAGE : kind == STANZA_PRESENCE ? NAME_PRESENCE : NAME_IQ;
 }
 
-/* ---- preparing an envelope ---- */
-
-/* False when it is no message, presence or iq, or an iq without a valid type. */
-static bool find_kind(const struct stanza *stanza, enum stanza_kind *kind_r)
-{
-	struct el root = stanza_root(stanza);
-	struct slice name = el_name(stanza, root), type = el_attr(stanza, root, SLICE("type"));
-	if (slice_is(name, "message"))
-		*kind_r = STANZA_MESSAGE;
-	else if (slice_is(name, "presence"))
-		*kind_r = STANZA_PRESENCE;
-	else if (!slice_is(name, "iq"))
-		return false;
-	else if (slice_is(type, "get"))
-		*kind_r = STANZA_IQ_GET;
-	else if (slice_is(type, "set"))
-		*kind_r = STANZA_IQ_SET;
-	else if (slice_is(type, "result"))
-		*kind_r = STANZA_IQ_RESULT;
-	else if (slice_is(type, "error"))
-		*kind_r = STANZA_IQ_ERROR;
-	else
-		return false;
-	return true;
-}
-
-/* RFC 6120 8.1.3, 8.2.3: an id; exactly one child in a request, at most one in a result. */
-static bool is_well_made(const struct stanza *stanza, enum stanza_kind kind)
-{
-	if (kind == STANZA_MESSAGE || kind == STANZA_PRESENCE)
-		return true;
-	struct el root = stanza_root(stanza);
-	if (el_attr(stanza, root, SLICE("id")).len == 0)
-		return false;
-	uint32_t children = el_count(stanza, root);
-	if (kind == STANZA_IQ_GET || kind == STANZA_IQ_SET)
-		return children == 1;
-	return kind == STANZA_IQ_ERROR || children <= 1;
-}
-
-/* RFC 6121 4.7.1: the values presence may have; messages of unknown type are normal ones (5.2.2). */
-static bool is_known_presence_type(struct slice type)
-{
-	static const char *const known[] = { "unavailable", "subscribe",    "subscribed", "unsubscribe",
-					     "unsubscribed", "probe", "error" };
-	if (type.ptr == NULL)
-		return true;
-	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
-		if (slice_equal(type, slice_of_str(known[i])))
-			return true;
-	}
-	return false;
-}
-
-/* Moves the parts of a JID into memory of the dispatch. */
-static void keep_parts(struct jid *jid, char into[JID_MAX])
-{
-	char *at = into;
-	struct slice *parts[] = { &jid->node, &jid->host, &jid->resource };
-	for (int i = 0; i < 3; i++) {
-		if (parts[i]->len > 0)
-			memcpy(at, parts[i]->ptr, parts[i]->len);
-		parts[i]->ptr = at;
-		at += parts[i]->len;
-	}
-}
-
-/* Parses an address into memory of the dispatch, so that hooks may change the stanza. False when it is no JID. */
-static bool keep_jid(struct slice text, char into[JID_MAX], struct jid *jid_r)
-{
-	char scratch[JID_MAX];
-	if (!jid_parse(text, scratch, jid_r))
-		return false;
-	keep_parts(jid_r, into);
-	return true;
-}
-
-static bool is_own_bare(const struct session *origin, const struct jid *jid)
-{
-	return jid->resource.len == 0 && jid->node.len > 0 && origin->host != NULL
-	       && slice_equal(jid->node, session_node(origin)) && slice_equal(jid->host, host_name(origin->host));
-}
-
-/* Fills env.to and target from the stanza's address. False when it is not a JID. */
-static bool address(struct dispatch *dispatch)
-{
-	struct envelope *env = &dispatch->env;
-	struct el root = stanza_root(env->stanza);
-	struct slice text = el_attr(env->stanza, root, SLICE("to"));
-	env->is_to_self = false;
-	if (text.ptr == NULL) {
-		env->to = (struct jid){ session_node(env->origin), SLICE_NONE, SLICE_NONE };
-		if (env->origin->host != NULL)
-			env->to.host = host_name(env->origin->host);
-		env->is_to_self = true;
-		env->target = TARGET_BARE;
-		return true;
-	}
-	if (!keep_jid(text, dispatch->to_text, &env->to))
-		return false;
-	char normal[JID_MAX + 1];
-	size_t len = jid_write(&env->to, normal);
-	if (!slice_equal(text, slice_of(normal, len)))
-		el_set_attr(env->stanza, root, SLICE("to"), slice_of(normal, len));
-	if (env->to.node.len == 0) {
-		env->target = TARGET_HOST;
-	} else if (env->to.resource.len > 0) {
-		env->target = TARGET_FULL;
-	} else {
-		env->target = TARGET_BARE;
-		if (is_own_bare(env->origin, &env->to)) {
-			env->is_to_self = true;
-			el_remove_attr(env->stanza, root, SLICE("to"));
-		}
-	}
-	return true;
-}
-
 static void start(struct dispatch *dispatch, struct session *origin, struct stanza **stanza, enum stanza_kind kind)
 {
 	dispatch->data_kind = DATA_DISPATCH;
@@ -230,14 +112,13 @@ static void leave_unanswered(struct dispatch *dispatch)
 
 /* ---- running ---- */
 
-/* Reading from a session stops while a firing of it waits. */
-static void pause(struct session *session)
+void dispatch_pause(struct session *session)
 {
 	if (session->n_parked++ == 0)
 		stream_pause(session);
 }
 
-static void unpause(struct server *server, struct session_id id)
+void dispatch_unpause(struct server *server, struct session_id id)
 {
 	struct session *session = server_session(server, id);
 	if (session == NULL || --session->n_parked > 0)
@@ -260,7 +141,7 @@ static void end_dispatch(struct dispatch *dispatch)
 	list_remove(&dispatch->parked_link);
 	mem_free(dispatch->from_text);
 	mem_free(dispatch);
-	unpause(server, origin_id);
+	dispatch_unpause(server, origin_id);
 }
 
 static void resume(void *ctx, enum bus_result result);
@@ -279,14 +160,14 @@ static void park(struct dispatch *dispatch)
 		heap = mem_new(sizeof(*heap));
 		*heap = *dispatch;
 		heap->is_parked = true;
-		keep_parts(&heap->env.to, heap->to_text);
+		envelope_keep_parts(&heap->env.to, heap->to_text);
 		heap->from_text = mem_new(JID_MAX);
-		keep_parts(&heap->env.from, heap->from_text);
+		envelope_keep_parts(&heap->env.from, heap->from_text);
 		for (unsigned i = 0; i < heap->depth; i++)
 			heap->firings[i].data = heap;
 		list_init(&heap->parked_link);
 		list_add_last(&heap->host->server->parked, &heap->parked_link);
-		pause(heap->env.origin);
+		dispatch_pause(heap->env.origin);
 	}
 	heap->host->server->ops.parked(heap->waiter, resume, heap);
 }
@@ -371,8 +252,6 @@ static void resume(void *ctx, enum bus_result result)
 	run(dispatch, result);
 }
 
-static void abandon_events(struct server *server, const struct host *host);
-
 void router_abandon(struct server *server, const struct host *host)
 {
 	/* Sessions go on reading as soon as they may, so the list is looked through anew each time. */
@@ -390,7 +269,7 @@ void router_abandon(struct server *server, const struct host *host)
 			break;
 		}
 	} while (found);
-	abandon_events(server, host);
+	dispatch_abandon_events(server, host);
 }
 
 /* ---- the ways in ---- */
@@ -408,7 +287,8 @@ static void receive_from_server(struct session *origin, struct stanza **stanza)
 		session_close(origin, "improper-addressing", "Between servers a stanza needs both 'from' and 'to'");
 		return;
 	}
-	if (!keep_jid(from, from_text, &dispatch.env.from) || !keep_jid(to, dispatch.to_text, &dispatch.env.to)) {
+	if (!envelope_keep_jid(from, from_text, &dispatch.env.from)
+	    || !envelope_keep_jid(to, dispatch.to_text, &dispatch.env.to)) {
 		/* One user's odd address is no reason to end the stream of all. */
 		log_debug("router", "dropped a stanza with an invalid address from another server");
 		return;
@@ -426,15 +306,14 @@ static void receive_from_server(struct session *origin, struct stanza **stanza)
 	size_t len = jid_write(&dispatch.env.from, normal);
 	if (!slice_equal(el_attr(*stanza, root, SLICE("from")), slice_of(normal, len)))
 		el_set_attr(*stanza, root, SLICE("from"), slice_of(normal, len));
-	if (!find_kind(*stanza, &kind) || !is_well_made(*stanza, kind)
-	    || (kind == STANZA_PRESENCE && !is_known_presence_type(el_attr(*stanza, root, SLICE("type"))))) {
+	if (!envelope_is_well_made(*stanza, &kind)) {
 		router_bounce(host->self, *stanza, "modify", "bad-request", NULL);
 		return;
 	}
 	start(&dispatch, origin, stanza, kind);
 	dispatch.host = host;
 	dispatch.stage = STAGE_ON;
-	if (!address(&dispatch)) { /* parsed once already, so this cannot be */
+	if (!envelope_address(&dispatch)) { /* parsed once already, so this cannot be */
 		end_dispatch(&dispatch);
 		return;
 	}
@@ -454,7 +333,7 @@ void router_receive(struct session *origin, struct stanza **stanza)
 	if (from.ptr != NULL && !slice_equal(from, session_full_jid(origin))
 	    && !slice_equal(from, session_bare_jid(origin))) {
 		struct jid jid;
-		if (!keep_jid(from, dispatch.to_text, &jid) || !slice_equal(jid.node, session_node(origin))
+		if (!envelope_keep_jid(from, dispatch.to_text, &jid) || !slice_equal(jid.node, session_node(origin))
 		    || !slice_equal(jid.host, host_name(origin->host))
 		    || (jid.resource.len > 0 && !slice_equal(jid.resource, session_resource(origin)))) {
 			/* RFC 6120 8.1.2.1 and 4.9.3.9 */
@@ -465,15 +344,14 @@ void router_receive(struct session *origin, struct stanza **stanza)
 	el_set_attr(*stanza, root, SLICE("from"), session_full_jid(origin));
 	if (origin->lang != NULL && el_attr(*stanza, root, SLICE("xml:lang")).ptr == NULL)
 		el_set_attr(*stanza, root, SLICE("xml:lang"), slice_of_str(origin->lang)); /* RFC 6120 8.1.5 */
-	if (!find_kind(*stanza, &kind) || !is_well_made(*stanza, kind)
-	    || (kind == STANZA_PRESENCE && !is_known_presence_type(el_attr(*stanza, root, SLICE("type"))))) {
+	if (!envelope_is_well_made(*stanza, &kind)) {
 		router_bounce(origin, *stanza, "modify", "bad-request", NULL);
 		return;
 	}
 	start(&dispatch, origin, stanza, kind);
 	dispatch.env.from = (struct jid){ session_node(origin), host_name(origin->host), session_resource(origin) };
 	dispatch.stage = STAGE_BEFORE;
-	if (!address(&dispatch)) { /* RFC 6120 8.3.3.8 */
+	if (!envelope_address(&dispatch)) { /* RFC 6120 8.3.3.8 */
 		router_reply_error(&dispatch, "modify", "jid-malformed", NULL);
 		end_dispatch(&dispatch);
 		return;
@@ -485,13 +363,13 @@ void router_post(struct session *origin, struct stanza **stanza, bool with_pre)
 {
 	struct dispatch dispatch;
 	enum stanza_kind kind;
-	if (!find_kind(*stanza, &kind)) {
+	if (!envelope_find_kind(*stanza, &kind)) {
 		log_warn("router", "dropped something that is neither message, presence nor iq");
 		stanza_free(stanza);
 		return;
 	}
 	start(&dispatch, origin, stanza, kind);
-	if (dispatch.host == NULL || !address(&dispatch)) {
+	if (dispatch.host == NULL || !envelope_address(&dispatch)) {
 		log_warn("router", "dropped a stanza without a valid address");
 		if (dispatch.host == NULL)
 			stanza_free(&dispatch.env.stanza);
@@ -501,7 +379,7 @@ void router_post(struct session *origin, struct stanza **stanza, bool with_pre)
 	}
 	char from_text[JID_MAX];
 	struct slice from = el_attr(dispatch.env.stanza, stanza_root(dispatch.env.stanza), SLICE("from"));
-	if (from.ptr == NULL || !keep_jid(from, from_text, &dispatch.env.from))
+	if (from.ptr == NULL || !envelope_keep_jid(from, from_text, &dispatch.env.from))
 		dispatch.env.from = (struct jid){ session_node(origin), host_name(origin->host), SLICE_NONE };
 	else if (!with_pre && server_host(origin->server, dispatch.env.from.host) != NULL)
 		dispatch.host = server_host(origin->server, dispatch.env.from.host); /* whose links it goes by */
@@ -534,104 +412,11 @@ bool router_fire_stanza(struct session *origin, struct stanza **stanza, bool is_
 	return run(&dispatch, fire(&dispatch, event));
 }
 
-/* ---- events about sessions ---- */
-
-/* One that waits. */
-struct parked_event {
-	struct session_event event;
-	struct firing firing;
-	struct server *server;
-	struct host *host; /* NULL: on the server's bus */
-	struct list link;  /* server.parked_events */
-};
-
-static void end_session_event(struct server *server, struct session_event *event)
-{
-	if (event->lua != NULL)
-		server->ops.event_ended(server, event);
-	stanza_free(&event->features);
-	stanza_free(&event->stanza);
-}
-
-static void end_parked_event(struct parked_event *parked)
-{
-	struct session *session = parked->event.session;
-	end_session_event(parked->server, &parked->event);
-	list_remove(&parked->link);
-	mem_free(parked);
-	session->n_parked_events--;
-	unpause(session->server, session->id);
-}
-
-static void abandon_events(struct server *server, const struct host *host)
-{
-	struct parked_event *parked, *after;
-	bool found;
-	do {
-		found = false;
-		list_each(parked, after, &server->parked_events, link)
-		{
-			if (host != NULL && parked->host != host)
-				continue;
-			found = true;
-			server->ops.parked(parked->event.waiter, NULL, NULL);
-			bus_abandon(&parked->firing);
-			end_parked_event(parked);
-			break;
-		}
-	} while (found);
-}
-
-static void resume_event(void *ctx, enum bus_result result)
-{
-	struct parked_event *parked = ctx;
-	result = bus_continue(&parked->firing, result);
-	if (result == BUS_WAIT) {
-		parked->server->ops.parked(parked->event.waiter, resume_event, parked);
-		return;
-	}
-	if (parked->event.done != NULL && !parked->event.session->is_ended)
-		parked->event.done(&parked->event, result);
-	end_parked_event(parked);
-}
-
-static void park_event(struct session *session, const struct session_event *event, const struct firing *firing)
-{
-	struct parked_event *parked = mem_new(sizeof(*parked));
-	*parked = (struct parked_event){ *event, *firing, session->server, session->host, { NULL, NULL } };
-	parked->firing.data = &parked->event;
-	parked->event.error = NULL; /* borrowed; the hook that waits has made what Lua sees of it */
-	list_init(&parked->link);
-	list_add_last(&session->server->parked_events, &parked->link);
-	session->n_parked_events++;
-	pause(session);
-	session->server->ops.parked(parked->event.waiter, resume_event, parked);
-}
-
-enum bus_result router_fire_session(struct session *session, const char *event, struct session_event *data)
-{
-	struct bus *bus = session->host != NULL ? session->host->bus : session->server->bus;
-	struct event *found = bus != NULL ? bus_find(bus, slice_of_str(event)) : NULL;
-	struct firing firing;
-	enum bus_result result = bus_fire(&firing, found, data);
-	assert(result != BUS_DESCEND); /* only stanzas have events below their own */
-	if (result == BUS_WAIT) {
-		park_event(session, data, &firing);
-		data->lua = NULL; /* these belong to the copy now */
-		data->features = data->stanza = NULL;
-		return BUS_WAIT;
-	}
-	if (data->done != NULL && !session->is_ended)
-		data->done(data, result);
-	end_session_event(session->server, data);
-	return result;
-}
-
 enum bus_result router_call_hook(struct session *origin, struct stanza **stanza, hook_fn *fn)
 {
 	struct dispatch dispatch;
 	enum stanza_kind kind;
-	if (origin->host == NULL || !find_kind(*stanza, &kind)) {
+	if (origin->host == NULL || !envelope_find_kind(*stanza, &kind)) {
 		stanza_free(stanza);
 		return BUS_PASS;
 	}
@@ -639,7 +424,7 @@ enum bus_result router_call_hook(struct session *origin, struct stanza **stanza,
 	dispatch.env.from = (struct jid){ session_node(origin), host_name(origin->host), session_resource(origin) };
 	dispatch.stage = STAGE_ONLY;
 	enum bus_result result = BUS_PASS;
-	if (address(&dispatch)) {
+	if (envelope_address(&dispatch)) {
 		struct host *to = server_host(origin->server, dispatch.env.to.host);
 		if (to != NULL)
 			dispatch.host = to;
