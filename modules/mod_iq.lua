@@ -4,7 +4,7 @@
 -- @hooks  iq/full, iq/bare, iq/host, iq/self
 -- @fires  iq-get/*/*, iq-set/*/*, iq/*/*, iq-result/*/*, iq-error/*/* (from the core)
 -- @stores none
--- @spec   spec/e2e/iq_spec.lua
+-- @spec   spec/e2e/iq_spec.lua, spec/e2e/delivery_spec.lua
 
 local hooks = require "couplet.native".hooks;
 

@@ -3,7 +3,7 @@
 -- say here is what needs the accounts: nobody stores messages for a user who does not exist.
 -- @hooks  message/bare, message/full, message/offline/handle     @fires message/offline/handle (from the core)
 -- @stores none
--- @spec   spec/e2e/messaging_spec.lua
+-- @spec   spec/e2e/messaging_spec.lua, spec/e2e/delivery_spec.lua
 
 local native = require "couplet.native";
 local st = require "prosody.util.stanza";

@@ -88,7 +88,8 @@ static enum bus_result message_bare(void *ctx, struct firing *firing)
 	struct dispatch *dispatch = firing->data;
 	enum message_type type = message_type(&dispatch->env);
 	struct user *user = host_user(dispatch->host, dispatch->env.to.node);
-	if (type != GROUPCHAT && user != NULL && deliver(user, &dispatch->env, type == HEADLINE))
+	bool may_be_given = type != GROUPCHAT && type != ERROR && user != NULL; /* RFC 6121 8.5.2.1.1 */
+	if (may_be_given && deliver(user, &dispatch->env, type == HEADLINE))
 		return BUS_HANDLED;
 	return leave_offline(dispatch, type);
 }
@@ -106,9 +107,9 @@ static enum bus_result message_full(void *ctx, struct firing *firing)
 	if (session != NULL && session_send(session, dispatch->env.stanza) == 0)
 		return BUS_HANDLED;
 	switch (message_type(&dispatch->env)) { /* RFC 6121 8.5.3.2.1 */
-	case NORMAL:
-	case CHAT:
+	case CHAT: /* a conversation goes on with whoever of them is there */
 		return message_bare(ctx, firing);
+	case NORMAL:
 	case GROUPCHAT:
 		router_reply_error(dispatch, "cancel", "service-unavailable", NULL);
 		return BUS_HANDLED;

@@ -28,7 +28,7 @@ const complaints = []; // what no page of ours may cause
 
 async function open(device, more) {
 	const context = await browser.newContext({ locale: "en-GB", ...device, ...more });
-	context.setDefaultTimeout(20000);
+	context.setDefaultTimeout(90000);
 	const page = await context.newPage();
 	page.on("pageerror", (error) => complaints.push(`script: ${error}`));
 	page.on("console", (message) => {

@@ -75,7 +75,10 @@ function ejabberd:arguments()
 		quoted "/log", "-s", "ejabberd" }
 end
 
-function ejabberd:await_ready() self:awaits_log "is started in the node" end
+-- It takes seconds of the processor for it, with whatever share of that there is.
+local START_SECONDS = 200
+
+function ejabberd:await_ready() self:awaits_log("is started in the node", nil, START_SECONDS) end
 
 --- Makes an account, in-band (XEP-0077).
 function ejabberd:register(user, password)

@@ -181,13 +181,13 @@ function server:log()
 end
 
 --- Waits until the log has a line with this plain text (from position `after` on). Gives its end.
-function server:awaits_log(text, after)
+function server:awaits_log(text, after, seconds)
 	local finish
 	loop.await(function()
 		local _, to = self:log():find(text, after or 1, true)
 		finish = to
 		return to or self.output_ended
-	end, function() return ("the log to say %q; it ends:\n%s"):format(text, self:tail()) end, nil, 2)
+	end, function() return ("the log to say %q; it ends:\n%s"):format(text, self:tail()) end, seconds, 2)
 	if not finish then error(("the server ended without saying %q:\n%s"):format(text, self:tail()), 2) end
 	return finish
 end
@@ -348,6 +348,14 @@ function server:memory(which)
 	if program_folder:find "asan" then return 0 end
 	local status <close> = assert(io.open(("/proc/%d/status"):format(self.process:pid())))
 	return tonumber(status:read("a"):match((which == "peak" and "VmHWM" or "VmRSS") .. ":%s*(%d+)"))
+end
+
+--- The heap in use in KiB, what Lua does not need left out: that which free memory is not given back says nothing of.
+function server:heap()
+	local said, code = self:ctl("shell", "> (function () collectgarbage() collectgarbage() "
+		.. "return require 'couplet.native'.counts().memory end)()")
+	if code ~= 0 then error("the shell says: " .. said, 2) end
+	return tonumber(said:match "%d+") // 1024
 end
 
 --- Seconds of processor time used so far.
