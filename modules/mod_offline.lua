@@ -5,13 +5,19 @@
 -- @stores offline (archive)
 -- @spec   spec/modules/mod_offline_spec.lua, spec/e2e/offline_spec.lua, spec/e2e/damage_spec.lua
 
+local cache = require "prosody.util.cache";
 local st = require "prosody.util.stanza";
 local datetime = require "prosody.util.datetime".datetime;
 local jid_split = require "prosody.util.jid".split;
 local time_now = require "prosody.util.time".now;
+local monotonic = require "prosody.util.time".monotonic;
+
+local COUNTED_USERS, COUNTED_SECONDS, MANY = 1000, 5, 50;
 
 local offline_messages = module:open_store("offline", "archive");
 local max_messages = module:get_option_integer("offline_max_messages", 1000, 0);
+
+local counted = cache.new(COUNTED_USERS); -- username -> { n = how many wait, at = when that was counted }
 
 module:add_feature("msgoffline");
 
@@ -34,15 +40,29 @@ local function is_worth_keeping(stanza)
 	return false;
 end
 
+-- How many wait, or nil and the store's error. Counting reads them all, which also finds out whether they can be read;
+-- for a thousand that takes 10 ms, too long for each message of a flood.
+local function count_waiting(username)
+	local known = counted:get(username);
+	if known and known.n >= MANY and monotonic() - known.at < COUNTED_SECONDS then return known.n; end
+	local waiting, total = offline_messages:find(username, { total = true; limit = 0 });
+	if not waiting then return nil, total; end
+	counted:set(username, { n = total or 0; at = monotonic() });
+	return total or 0;
+end
+
 -- true, or nil and why not.
 local function keep(username, stanza, stamp)
-	local waiting, total = offline_messages:find(username, { total = true; limit = 0 });
-	if not waiting then
-		return nil, total; -- the store's error
-	elseif (total or 0) >= max_messages then
+	local n, problem = count_waiting(username);
+	if not n then
+		return nil, problem;
+	elseif n >= max_messages then
 		return nil, "quota-limit";
 	end
-	return offline_messages:append(username, nil, stanza, stamp or time_now(), "");
+	local key, err = offline_messages:append(username, nil, stanza, stamp or time_now(), "");
+	local known = counted:get(username);
+	if key and known then known.n = known.n + 1; end
+	return key, err;
 end
 
 module:hook("message/offline/handle", function (event)
@@ -87,6 +107,7 @@ module:hook("message/offline/broadcast", function (event)
 	end
 	if count > 0 then
 		offline_messages:delete(username);
+		counted:set(username, nil);
 		module:log("debug", "Delivered %d waiting messages to %s", count, origin.full_jid);
 	end
 	return true;
