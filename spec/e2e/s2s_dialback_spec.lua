@@ -74,6 +74,13 @@ describe("A server that we come to", function()
 		assert.truthy(bounced():child "remote-server-timeout")
 	end)
 
+	it("may not answer twice (SECURITY C1)", function()
+		called:sends(("<result %s from='verona.example' to='montague.example' type='valid'/>"):format(DB))
+		called:awaits "<message xmlns='jabber:server'/>"
+		called:sends(("<result %s from='verona.example' to='montague.example' type='valid'/>"):format(DB))
+		called:is_thrown_out "invalid-from"
+	end)
+
 	it("gets nothing when it hangs up", function()
 		called:vanishes()
 		assert.truthy(bounced():child "remote-server-timeout")
@@ -138,6 +145,16 @@ describe("A server that comes to us with a key", function()
 		verona:awaits(("<result %s from='montague.example' to='verona.example' type='valid'/>"):format(DB))
 		verona:sends "<message from='nurse@verona.example' to='juliet@montague.example'><body>x</body></message>"
 		juliet:receives "<message from='nurse@verona.example'/>"
+	end)
+
+	it("is believed once, however often that one says so; who says so twice is sent away (SECURITY C1)", function()
+		local id = question().attr.id
+		says("valid", id)
+		verona:awaits(("<result %s type='valid'/>"):format(DB))
+		says("valid", id)
+		authority:is_thrown_out "invalid-from"
+		verona:settles()
+		assert.is_nil(table.unpack(verona.inbox))
 	end)
 
 	it("is not believed, and sent away, when that one says no", function()
