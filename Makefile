@@ -19,7 +19,7 @@ build/config.mk: configure
 
 # ---- what is compiled ----
 
-SOURCES := $(filter-out $(wildcard core/*/fuzz_*.c core/lua/so_*.c core/lua/test*.c) core/store/sqlite.c core/net/dns.c \
+SOURCES := $(filter-out $(wildcard core/*/fuzz_*.c core/lua/so_*.c core/lua/test*.c core/store/sqlite*.c) core/net/dns.c \
 	core/net/fetch.c core/net/address.c core/net/websocket.c core/net/websocket_frame.c,\
 	$(wildcard core/*/*.c))
 TEST_SOURCES := $(filter-out core/main/main.c,$(SOURCES)) $(wildcard core/lua/test*.c)
@@ -30,7 +30,7 @@ SHARED_OBJECTS := $(if $(filter yes,$(SQLITE)),sqlite3) $(if $(filter yes,$(UNBO
 	$(if $(filter yes,$(CURL)),curl) $(if $(filter yes,$(DBUS)),dbus) $(if $(filter yes,$(WSLAY)),websocket)
 # It brings its own copy of the base it needs: under the plain interpreter (specs) there is no program to take it from.
 shared_base = $(addprefix core/base/,error.c hash.c mem.c random.c utf8.c)
-sqlite3_SOURCES = core/store/sqlite.c core/lua/so_sqlite.c $(shared_base)
+sqlite3_SOURCES = core/store/sqlite.c core/store/sqlite_log.c core/lua/so_sqlite.c core/base/clock.c $(shared_base)
 sqlite3_LIBS = $(SQLITE_LIBS)
 unbound_SOURCES = core/net/dns.c core/lua/so_unbound.c $(shared_base)
 unbound_LIBS = $(UNBOUND_LIBS)

@@ -23,6 +23,7 @@ struct lua_core {
 	lua_State *L;
 	struct server *server;
 	struct workers *workers;  /* NULL until the first job */
+	struct workers *disk;     /* of lua_batches.c; NULL until the first one */
 	struct list free_threads; /* pooled coroutines */
 	uint32_t n_free_threads;
 	struct list waiting;      /* threads that wait, longest first */
@@ -103,6 +104,7 @@ void l_add_router(lua_State *L);
 void l_add_s2s(lua_State *L);
 void l_add_sm(lua_State *L);
 void l_add_work(lua_State *L);
+void l_add_batches(lua_State *L);
 void l_add_counts(lua_State *L);
 void l_add_jobs(lua_State *L);
 

@@ -130,10 +130,10 @@ static size_t count_list(const struct list *list)
 	return n;
 }
 
-/* native.figures() -> { streams =, stanzas =, sessions = { type -> n }, turns = histogram, commits = histogram, calls =
- * { name -> histogram }, accepted =, refused =, handshakes =, put_off =, bytes_in =, bytes_out =, connections =,
- * queued_bytes =, parked =, awake_parsers =, heap_bytes =, lua_bytes =, live_stanzas = }. Walks over all sessions and
- * connections. */
+/* native.figures() -> { streams =, stanzas =, sessions = { type -> n }, turns = histogram, commits = histogram, syncs =
+ * histogram, calls = { name -> histogram }, accepted =, refused =, handshakes =, put_off =, bytes_in =, bytes_out =,
+ * connections =, queued_bytes =, parked =, awake_parsers =, heap_bytes =, lua_bytes =, live_stanzas = }. Walks over all
+ * sessions and connections. */
 static int l_figures(lua_State *L)
 {
 	struct lua_core *core = lua_core_of(L);
@@ -160,6 +160,8 @@ static int l_figures(lua_State *L)
 	lua_setfield(L, -2, "turns");
 	l_push_histogram(L, &loop->commits);
 	lua_setfield(L, -2, "commits");
+	l_push_histogram(L, &loop->syncs);
+	lua_setfield(L, -2, "syncs");
 	l_push_calls(L, &core->times);
 	lua_setfield(L, -2, "calls");
 	return 1;

@@ -7,7 +7,10 @@
 
 #include "base/mem.h"
 #include "lua/bind.h"
+#include "lua/core.h"
+#include "lua/disk_job.h"
 #include "lua/libs.h"
+#include "net/hold.h"
 #include "store/files.h"
 
 /* No store has files as large as this; reading one would stop the server for a second. */
@@ -54,6 +57,33 @@ static const char *l_check_path(lua_State *L, int arg)
 	return path;
 }
 
+/* ---- output waits for what is not durable (net/hold.h) ---- */
+
+/* Somebody has written. */
+static void hold_writer(lua_State *L)
+{
+	struct lua_core *core = lua_core_of(L);
+	if (core != NULL && files_is_deferred(files_of(L)))
+		output_hold(core->server->loop);
+}
+
+/* Somebody has read that file, or directory. */
+static void hold_reader(lua_State *L, const char *path, bool is_dir)
+{
+	struct lua_core *core = lua_core_of(L);
+	if (core == NULL)
+		return;
+	struct loop *loop = core->server->loop;
+	uint64_t newest = loop_newest_batch(loop);
+	if (newest == 0)
+		return;
+	enum files_waits waits = files_waits(files_of(L), path, is_dir);
+	if (waits == FILES_GATHERING)
+		output_hold_for(loop, newest);
+	else if (waits == FILES_SYNCING)
+		output_hold_for(loop, loop_is_gathering(loop) ? newest - 1 : newest);
+}
+
 /* ---- readers ---- */
 
 /* read(path [, max_bytes [, "nofollow"]]) -> bytes | nil (absent) | nil, error
@@ -67,6 +97,7 @@ static int l_read(lua_State *L)
 	bool follow_link = luaL_checkoption(L, 3, "follow", follow) == 1;
 	struct buf *buf = l_new_buf(L, (size_t)max);
 	struct error error;
+	hold_reader(L, path, false);
 	enum files_found found = files_read(files_of(L), path, follow_link, buf, &error);
 	if (found == FILES_ERROR)
 		return l_failed(L, &error);
@@ -83,6 +114,7 @@ static int l_size(lua_State *L)
 {
 	struct error error;
 	int64_t size;
+	hold_reader(L, l_check_path(L, 1), false);
 	enum files_found found = files_size(files_of(L), l_check_path(L, 1), &size, &error);
 	if (found == FILES_ERROR)
 		return l_failed(L, &error);
@@ -107,6 +139,7 @@ static int l_list(lua_State *L)
 	const char *path = l_check_path(L, 1);
 	struct buf *names = l_new_buf(L, SIZE_MAX / 2);
 	struct error error;
+	hold_reader(L, path, true);
 	enum files_found found = files_list(files_of(L), path, add_name, names, &error);
 	if (found == FILES_ERROR)
 		return l_failed(L, &error);
@@ -133,6 +166,7 @@ static int l_list(lua_State *L)
 static int l_write(lua_State *L)
 {
 	struct error error;
+	hold_writer(L);
 	return l_done(L, files_write(files_of(L), l_check_path(L, 1), l_check_slice(L, 2), &error), &error);
 }
 
@@ -141,6 +175,7 @@ static int l_append(lua_State *L)
 {
 	struct error error;
 	int64_t offset;
+	hold_writer(L);
 	if (files_append(files_of(L), l_check_path(L, 1), l_check_slice(L, 2), &offset, &error) != 0)
 		return l_failed(L, &error);
 	lua_pushboolean(L, 1);
@@ -154,6 +189,7 @@ static int l_truncate(lua_State *L)
 	lua_Integer size = luaL_checkinteger(L, 2);
 	luaL_argcheck(L, size >= 0, 2, "negative size");
 	struct error error;
+	hold_writer(L);
 	return l_done(L, files_truncate(files_of(L), path, size, &error), &error);
 }
 
@@ -161,6 +197,7 @@ static int l_truncate(lua_State *L)
 static int l_remove(lua_State *L)
 {
 	struct error error;
+	hold_writer(L);
 	enum files_found found = files_remove(files_of(L), l_check_path(L, 1), &error);
 	if (found == FILES_ERROR)
 		return l_failed(L, &error);
@@ -172,6 +209,7 @@ static int l_remove(lua_State *L)
 static int l_mkdir(lua_State *L)
 {
 	struct error error;
+	hold_writer(L);
 	return l_done(L, files_make_dirs(files_of(L), l_check_path(L, 1), 0750, &error), &error);
 }
 
@@ -186,17 +224,14 @@ static void add_failed(void *ctx, const char *path)
 	(void)buf_add(ctx, slice_of(path, strlen(path) + 1));
 }
 
-/* commit() -> true | nil, error, { paths whose writes were lost } */
-static int l_commit(lua_State *L)
+typedef int finish_fn(struct files *files, void (*failed)(void *ctx, const char *path), void *ctx,
+		      struct error *error_r);
+
+static int l_finish(lua_State *L, finish_fn *finish)
 {
-	struct files *files = files_of(L);
-	if (!files_is_pending(files)) {
-		lua_pushboolean(L, 1);
-		return 1;
-	}
 	struct buf *failed = l_new_buf(L, SIZE_MAX / 2);
 	struct error error;
-	if (files_commit(files, add_failed, failed, &error) == 0) {
+	if (finish(files_of(L), add_failed, failed, &error) == 0) {
 		lua_pushboolean(L, 1);
 		return 1;
 	}
@@ -209,6 +244,37 @@ static int l_commit(lua_State *L)
 	}
 	buf_done(failed);
 	return 3;
+}
+
+/* commit() -> true | nil, error, { paths whose writes were lost } */
+static int l_commit(lua_State *L)
+{
+	if (files_is_pending(files_of(L)))
+		return l_finish(L, files_commit);
+	lua_pushboolean(L, 1);
+	return 1;
+}
+
+static void run_sync(void *ctx)
+{
+	files_sync(ctx);
+}
+
+/* seal() -> job for native.sync, after which synced() is due | nil: nothing is to be made durable */
+static int l_seal(lua_State *L)
+{
+	struct files *files = files_of(L);
+	if (files_seal(files))
+		l_push_disk_job(L, lua_upvalueindex(1), run_sync, files);
+	else
+		lua_pushnil(L);
+	return 1;
+}
+
+/* synced(): as commit() */
+static int l_synced(lua_State *L)
+{
+	return l_finish(L, files_synced);
 }
 
 /* ---- names ---- */
@@ -247,6 +313,8 @@ static const luaL_Reg functions[] = {
 	{ "mkdir", l_mkdir },
 	{ "defer", l_defer },
 	{ "commit", l_commit },
+	{ "seal", l_seal },
+	{ "synced", l_synced },
 	{ "encode", l_encode },
 	{ "decode", l_decode },
 	{ NULL, NULL },

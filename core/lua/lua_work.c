@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "lua/barrier.h"
 #include "lua/bind.h"
+#include "lua/call.h"
 #include "lua/core.h"
 #include "net/loop.h"
 #include "xml/stanza.h"
@@ -148,13 +149,7 @@ static int l_watch_close(lua_State *L)
 
 /* ---- signals, turns, the end ---- */
 
-struct lua_call { /* a userdata of the registry; user value 1 is the function */
-	struct lua_core *core;
-	const char *name;
-	int self_ref;
-};
-
-static struct thread *begin_call(struct lua_call *call)
+struct thread *lua_begin_call(struct lua_call *call)
 {
 	struct thread *thread = barrier_begin(call->core, call->name);
 	lua_rawgeti(thread->L, LUA_REGISTRYINDEX, call->self_ref);
@@ -166,20 +161,26 @@ static struct thread *begin_call(struct lua_call *call)
 static void run_call(void *ctx)
 {
 	struct lua_call *call = ctx;
-	struct thread *thread = begin_call(call);
+	struct thread *thread = lua_begin_call(call);
 	if (barrier_run(call->core, thread, 0) != BARRIER_WAITS)
 		barrier_end(call->core, thread);
 }
 
-static struct lua_call *l_keep_call(lua_State *L, int index, const char *name)
+struct lua_call *l_keep_call(lua_State *L, int index, const char *name)
 {
 	luaL_checktype(L, index, LUA_TFUNCTION);
-	struct lua_call *call = lua_newuserdatauv(L, sizeof(*call), 1);
+	struct lua_call *call = lua_newuserdatauv(L, sizeof(*call), 2);
 	*call = (struct lua_call){ lua_core_of(L), name, LUA_NOREF };
 	lua_pushvalue(L, index);
 	lua_setiuservalue(L, -2, 1);
+	lua_pushvalue(L, -1);
 	call->self_ref = luaL_ref(L, LUA_REGISTRYINDEX);
 	return call;
+}
+
+void lua_forget_call(struct lua_call *call)
+{
+	luaL_unref(call->core->L, LUA_REGISTRYINDEX, call->self_ref);
 }
 
 /* native.on_signal("SIGHUP", fn) */
@@ -193,34 +194,12 @@ static int l_on_signal(lua_State *L)
 	return 0;
 }
 
-static void run_commit(void *ctx)
-{
-	struct lua_call *call = ctx;
-	struct thread *thread = begin_call(call);
-	enum barrier_result result = barrier_run(call->core, thread, 0);
-	if (result != BARRIER_OK || !lua_toboolean(thread->L, 1))
-		loop_take_back_output(call->core->server->loop, "what was stored could not be made durable");
-	if (result != BARRIER_WAITS)
-		barrier_end(call->core, thread);
-}
-
-/* native.on_commit(fn): at every turn's end, before output leaves. fn() -> true; anything else, or an error, and the
- * turn's output does not leave: its connections close. fn may not wait. */
-static int l_on_commit(lua_State *L)
-{
-	struct lua_call *call = l_keep_call(L, 1, "commit");
-	loop_on_turn_end(call->core->server->loop, TURN_COMMIT, run_commit, call);
-	return 0;
-}
-
 /* native.defer(fn): at the start of the next turn. */
 static void run_once(void *ctx)
 {
 	struct lua_call *call = ctx;
-	lua_State *L = call->core->L;
-	int ref = call->self_ref;
 	run_call(call);
-	luaL_unref(L, LUA_REGISTRYINDEX, ref);
+	lua_forget_call(call);
 }
 
 static int l_defer(lua_State *L)
@@ -439,7 +418,7 @@ void l_add_work(lua_State *L)
 {
 	static const luaL_Reg functions[] = {
 		{ "timer", l_timer },         { "watch", l_watch },         { "on_signal", l_on_signal },
-		{ "on_commit", l_on_commit }, { "defer", l_defer },         { "shutdown", l_shutdown },
+		{ "defer", l_defer },         { "shutdown", l_shutdown },
 		{ "turn", l_turn },           { "wait", l_wait },           { "resume", l_resume },
 		{ "log", l_log },             { "log_wants", l_log_wants },
 		{ "log_sink", l_log_sink },   { "log_sink_remove", l_log_sink_remove },

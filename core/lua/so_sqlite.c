@@ -1,10 +1,16 @@
 /* util.sqlite3: SQLite for Lua (see store/sqlite.h), an optional shared object that is loaded when first required.
  *
  *	local sqlite3 = require "prosody.util.sqlite3";
- *	local db, err = sqlite3.open(path, { synchronous = "full" | "normal" | "off", busy_timeout_ms =, read_only = });
+ *	local db, err = sqlite3.open(path, { synchronous = "full" | "normal" | "off", busy_timeout_ms =, read_only =,
+ *		sync_later = });
  *	db:exec(sql, ...)  -> rows changed | nil, error          db:query(sql, ...) -> { { column, ... }, ... } | nil, error
  *	db:row(sql, ...)   -> columns of the first row, nothing when there is none | nil, error
  *	db:savepoint(), db:release(), db:rollback(), db:commit(), db:close() -> true | nil, error
+ *
+ * With sync_later, commit() does not wait for the disk. Then, with jobs for native.sync and native.background:
+ *	db:seal() -> job, which makes durable what was committed | nil; after it db:synced() -> true | nil, error
+ *	db:begin_checkpoint() -> job | nil; after it db:end_checkpoint() -> true when the log was cut. Until db:seal()'s job
+ *	has synced that, db:is_cut() is true, and db:commit() must wait.     db:commit_now() commits and waits for the disk.
  *
  * Values are always bound: nil, integers, floats and strings. The first write opens a transaction, which db:commit()
  * ends. Columns that are NULL are nil. */
@@ -12,6 +18,7 @@
 #include <string.h>
 
 #include "lua/bind.h"
+#include "lua/disk_job.h"
 #include "store/sqlite.h"
 
 #define DB_TYPE "couplet.sqlite3"
@@ -222,15 +229,73 @@ static int l_commit(lua_State *L)
 	return l_done(L, sqlite_commit(l_check_db(L), &error), &error);
 }
 
+static int l_commit_now(lua_State *L)
+{
+	struct error error;
+	return l_done(L, sqlite_commit_now(l_check_db(L), &error), &error);
+}
+
 /* Commits first; the database is closed in any case. */
 static int l_close(lua_State *L)
 {
 	struct error error;
 	struct sqlite **db = luaL_checkudata(L, 1, DB_TYPE);
-	int result = *db != NULL ? sqlite_commit(*db, &error) : 0;
+	int result = *db != NULL ? sqlite_commit_now(*db, &error) : 0;
 	sqlite_close(db);
 	return l_done(L, result, &error);
 }
+
+/* ---- what a thread does ---- */
+
+static void run_sync(void *ctx)
+{
+	sqlite_sync(ctx);
+}
+
+static void run_checkpoint(void *ctx)
+{
+	sqlite_checkpoint(ctx);
+}
+
+static int l_seal(lua_State *L)
+{
+	struct sqlite *db = l_check_db(L);
+	if (sqlite_seal(db))
+		l_push_disk_job(L, 1, run_sync, db);
+	else
+		lua_pushnil(L);
+	return 1;
+}
+
+static int l_synced(lua_State *L)
+{
+	struct error error;
+	return l_done(L, sqlite_synced(l_check_db(L), &error), &error);
+}
+
+static int l_begin_checkpoint(lua_State *L)
+{
+	struct sqlite *db = l_check_db(L);
+	if (sqlite_begin_checkpoint(db))
+		l_push_disk_job(L, 1, run_checkpoint, db);
+	else
+		lua_pushnil(L);
+	return 1;
+}
+
+static int l_end_checkpoint(lua_State *L)
+{
+	lua_pushboolean(L, sqlite_end_checkpoint(l_check_db(L)));
+	return 1;
+}
+
+static int l_is_cut(lua_State *L)
+{
+	lua_pushboolean(L, sqlite_is_cut(l_check_db(L)));
+	return 1;
+}
+
+/* ---- opening ---- */
 
 static int l_open(lua_State *L)
 {
@@ -247,6 +312,8 @@ static int l_open(lua_State *L)
 		options.busy_timeout_ms = (int)luaL_optinteger(L, -1, options.busy_timeout_ms);
 		lua_getfield(L, 2, "read_only");
 		options.read_only = lua_toboolean(L, -1);
+		lua_getfield(L, 2, "sync_later");
+		options.sync_later = lua_toboolean(L, -1);
 	}
 	struct sqlite **db = lua_newuserdatauv(L, sizeof(*db), 0);
 	*db = NULL;
@@ -268,6 +335,12 @@ static const luaL_Reg methods[] = {
 	{ "rollback", l_rollback },
 	{ "is_pending", l_is_pending },
 	{ "commit", l_commit },
+	{ "commit_now", l_commit_now },
+	{ "seal", l_seal },
+	{ "synced", l_synced },
+	{ "begin_checkpoint", l_begin_checkpoint },
+	{ "end_checkpoint", l_end_checkpoint },
+	{ "is_cut", l_is_cut },
 	{ "close", l_close },
 	{ NULL, NULL },
 };

@@ -37,6 +37,7 @@ static int l_open_native(lua_State *L)
 	l_add_s2s(L);
 	l_add_sm(L);
 	l_add_work(L);
+	l_add_batches(L);
 	l_add_counts(L);
 	l_add_jobs(L);
 	lua_pushliteral(L, COUPLET_VERSION);
@@ -128,7 +129,10 @@ void lua_core_free(struct lua_core **core)
 {
 	if (*core == NULL)
 		return;
+	if ((*core)->disk != NULL)
+		workers_finish((*core)->disk); /* nothing that was written is dropped */
 	workers_free(&(*core)->workers);
+	workers_free(&(*core)->disk);
 	barrier_forget_waiting(*core);
 	timer_free(&(*core)->wait_timer);
 	lua_close((*core)->L);

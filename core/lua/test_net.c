@@ -17,6 +17,7 @@
 #include "lua/test.h"
 #include "lua/test_net_private.h"
 #include "net/listener.h"
+#include "net/hold.h"
 #include "net/loop.h"
 
 #define LOOP "couplet.test.loop"
@@ -242,6 +243,48 @@ static int l_loop_on_signal(lua_State *L)
 	return 0;
 }
 
+/* --- output that waits for the disk ------------------------------------------------------------------------------- */
+
+/* wrote() -> number of the batch */
+static int l_loop_wrote(lua_State *L)
+{
+	lua_pushinteger(L, (lua_Integer)output_hold(l_test_check_loop(L, 1)->loop));
+	return 1;
+}
+
+/* knows(batch) */
+static int l_loop_knows(lua_State *L)
+{
+	output_hold_for(l_test_check_loop(L, 1)->loop, (uint64_t)luaL_checkinteger(L, 2));
+	return 0;
+}
+
+/* newest_batch() -> number, 0 when all is durable */
+static int l_loop_newest_batch(lua_State *L)
+{
+	lua_pushinteger(L, (lua_Integer)loop_newest_batch(l_test_check_loop(L, 1)->loop));
+	return 1;
+}
+
+static int l_loop_seal(lua_State *L)
+{
+	loop_seal(l_test_check_loop(L, 1)->loop);
+	return 0;
+}
+
+static int l_loop_release(lua_State *L)
+{
+	loop_release(l_test_check_loop(L, 1)->loop);
+	return 0;
+}
+
+/* take_back(with_synced) */
+static int l_loop_take_back(lua_State *L)
+{
+	loop_take_back_output(l_test_check_loop(L, 1)->loop, lua_toboolean(L, 2), "lost");
+	return 0;
+}
+
 /* --- timers and watches ------------------------------------------------------------------------------------------- */
 
 static int l_loop_timer(lua_State *L)
@@ -322,6 +365,12 @@ static const luaL_Reg loop_methods[] = {
 	{ "advance", l_loop_advance },
 	{ "hold", l_loop_hold },
 	{ "defer", l_loop_defer },
+	{ "wrote", l_loop_wrote },
+	{ "knows", l_loop_knows },
+	{ "newest_batch", l_loop_newest_batch },
+	{ "seal", l_loop_seal },
+	{ "release", l_loop_release },
+	{ "take_back", l_loop_take_back },
 	{ "on_turn_end", l_loop_on_turn_end },
 	{ "on_signal", l_loop_on_signal },
 	{ "timer", l_loop_timer },

@@ -17,6 +17,7 @@
 #include "base/error.h"
 #include "base/mem.h"
 #include "net/conn_private.h"
+#include "net/hold_private.h"
 #include "net/loop_private.h"
 #include "net/sources_private.h"
 #include "net/tls.h"
@@ -212,7 +213,6 @@ void conn_want_flush(struct conn *conn)
 	if (conn->is_dead || list_is_linked(&conn->flush_link))
 		return;
 	list_add_last(&conn->loop->flush, &conn->flush_link);
-	conn->kept_bytes = (uint32_t)conn->out.bytes;
 }
 
 void conn_start_handshake(struct conn *conn)
@@ -238,6 +238,7 @@ void conn_abort(struct conn *conn, const char *reason)
 	ev_io_stop(conn->loop->ev, &conn->io);
 	wheel_forget(&conn->loop->wheel, &conn->deadlines);
 	list_remove(&conn->flush_link);
+	conn_hold_forget(conn);
 	list_remove(&conn->all_link);
 	list_add_last(&conn->loop->dead, &conn->all_link);
 }
@@ -261,32 +262,13 @@ void conn_close(struct conn *conn, const char *reason)
 	conn_update_io(conn);
 }
 
-void loop_take_back_output(struct loop *loop, const char *reason)
-{
-	struct conn *conn, *after;
-	loop->n_taken_back++;
-	list_each(conn, after, &loop->flush, flush_link)
-	{
-		if (conn->out.bytes <= conn->kept_bytes)
-			continue;
-		outq_cut(&conn->out, &loop->chunks, conn->kept_bytes);
-		if (conn->plain_left > conn->kept_bytes)
-			conn->plain_left = conn->kept_bytes;
-		conn_close(conn, reason);
-	}
-}
-
-uint32_t loop_taken_back(const struct loop *loop)
-{
-	return loop->n_taken_back;
-}
-
 void conns_free(struct loop *loop)
 {
 	/* What `closed` does may end more connections: they are served in the same pass. */
 	while (!list_is_empty(&loop->dead)) {
 		struct conn *conn = list_first(&loop->dead, struct conn, all_link);
 		list_remove(&conn->all_link);
+		loop_dispatch_late(loop); /* no dispatch knows it any more */
 		SSL_free(conn->ssl);
 		conn->ssl = NULL;
 		conn->is_secured = false;
@@ -315,12 +297,13 @@ static bool can_be_idle(const struct conn *conn)
 /* Output waits for the socket, not for a connection or a handshake (those have a deadline of their own). */
 static bool can_stall(const struct conn *conn)
 {
-	return conn->out.bytes > 0 && !conn->is_connecting && !conn_is_handshaking(conn) && !conn->is_closing;
+	return conn_free_bytes(conn) > 0 && !conn->is_connecting && !conn_is_handshaking(conn) && !conn->is_closing;
 }
 
 static bool has_deadline(const struct conn *conn)
 {
-	return conn->is_connecting || conn_is_handshaking(conn) || conn->is_closing;
+	/* While the disk keeps its last words back, it is not late. */
+	return conn->is_connecting || conn_is_handshaking(conn) || (conn->is_closing && conn->hold == NULL);
 }
 
 /* When a throttled conn may read on: then the bucket holds enough for the read to be worth it. */
@@ -384,10 +367,8 @@ static void queued(struct conn *conn, size_t added)
 		conn->progress_ms = conn->loop->now_ms;
 	if (conn->out.bytes > conn->soft_bytes)
 		conn->is_over_soft = true; /* reading pauses only if the turn's end cannot mend it */
-	if (!list_is_linked(&conn->flush_link)) {
-		conn_want_flush(conn);
-		conn->kept_bytes -= (uint32_t)added;
-	}
+	conn_hold_written(conn, conn->out.bytes - added);
+	conn_want_flush(conn);
 }
 
 int conn_write(struct conn *conn, struct slice bytes)
@@ -434,6 +415,7 @@ int conn_take_back(struct conn *conn, uint64_t position)
 		outq_cut(&conn->out, &conn->loop->chunks, (size_t)(position - conn->sent));
 	if (conn->kept_bytes > conn->out.bytes)
 		conn->kept_bytes = (uint32_t)conn->out.bytes;
+	conn_hold_cut(conn, conn->sent + conn->out.bytes);
 	return 0;
 }
 

@@ -11,6 +11,7 @@
 #include <sys/ioctl.h>
 
 #include "net/conn_private.h"
+#include "net/hold_private.h"
 #include "net/loop_private.h"
 #include "net/tls_private.h"
 
@@ -205,10 +206,8 @@ static void finish_connecting(struct conn *conn)
 		conn->handler->opened(conn->ctx);
 }
 
-void conn_ready(struct ev_loop *ev, struct ev_io *io, int events)
+static void serve(struct conn *conn, int events)
 {
-	(void)ev;
-	struct conn *conn = list_entry(io, struct conn, io);
 	if (conn->is_connecting) {
 		finish_connecting(conn);
 		return;
@@ -220,6 +219,15 @@ void conn_ready(struct ev_loop *ev, struct ev_io *io, int events)
 	}
 	if ((events & EV_READ) != 0 && conn_wants_to_read(conn))
 		read_once(conn);
+}
+
+void conn_ready(struct ev_loop *ev, struct ev_io *io, int events)
+{
+	(void)ev;
+	struct conn *conn = list_entry(io, struct conn, io);
+	loop_dispatch(conn->loop, conn);
+	serve(conn, events);
+	loop_dispatch_late(conn->loop);
 }
 
 /* --- output ------------------------------------------------------------------------------------------------------- */
@@ -242,7 +250,8 @@ static bool send_plain(struct conn *conn, size_t max)
 {
 	struct iovec pieces[PIECES];
 	struct msghdr message = { .msg_iov = pieces };
-	message.msg_iovlen = outq_pieces(&conn->out, max, pieces, PIECES);
+	size_t free_bytes = conn_free_bytes(conn);
+	message.msg_iovlen = outq_pieces(&conn->out, max < free_bytes ? max : free_bytes, pieces, PIECES);
 	size_t offered = 0;
 	for (size_t i = 0; i < message.msg_iovlen; i++)
 		offered += pieces[i].iov_len;
@@ -265,7 +274,8 @@ static bool send_plain(struct conn *conn, size_t max)
 static bool send_secured(struct conn *conn)
 {
 	/* The shared input buffer is free at the turn's end: a place to join small chunks into one record. */
-	struct slice record = outq_front(&conn->out, conn->loop->input, RECORD_BYTES);
+	size_t free_bytes = conn_free_bytes(conn);
+	struct slice record = outq_front(&conn->out, conn->loop->input, free_bytes < RECORD_BYTES ? free_bytes : RECORD_BYTES);
 	size_t sent;
 	switch (tls_write(conn->ssl, record, &sent)) {
 	case TLS_DONE:
@@ -304,8 +314,9 @@ static void update_soft_limit(struct conn *conn)
 	if (conn->is_over_soft)
 		return;
 	conn->last_in_ms = conn->loop->now_ms;
-	if (!conn->is_closing && conn->handler != NULL && conn->handler->drained != NULL)
-		conn->handler->drained(conn->ctx);
+	if (conn->is_closing || conn->handler == NULL || conn->handler->drained == NULL)
+		return;
+	conn->handler->drained(conn->ctx);
 }
 
 static void flush(struct conn *conn)
@@ -323,7 +334,7 @@ static void flush(struct conn *conn)
 			conn_abort(conn, "data sent before TLS was started");
 			return;
 		}
-		while (conn->plain_left > 0 && send_plain(conn, conn->plain_left))
+		while (conn->plain_left > 0 && conn_free_bytes(conn) > 0 && send_plain(conn, conn->plain_left))
 			;
 		if (conn->is_dead)
 			return;
@@ -338,11 +349,11 @@ static void flush(struct conn *conn)
 	} else {
 		size_t before = conn->out.bytes;
 		bool goes_on = true;
-		while (goes_on && conn->out.bytes > 0 && before - conn->out.bytes < WRITE_BYTES_PER_TURN)
+		while (goes_on && conn_free_bytes(conn) > 0 && before - conn->out.bytes < WRITE_BYTES_PER_TURN)
 			goes_on = conn->is_secured ? send_secured(conn) : send_plain(conn, WRITE_BYTES_PER_TURN);
 		if (conn->is_dead)
 			return;
-		if (conn->out.bytes > 0 && !conn->is_blocked)
+		if (conn_free_bytes(conn) > 0 && !conn->is_blocked)
 			conn_want_flush(conn); /* others first; the next turn does not wait */
 	}
 	update_soft_limit(conn);
@@ -363,6 +374,8 @@ void conns_flush(struct loop *loop)
 	while (!list_is_empty(&now)) {
 		struct conn *conn = list_first(&now, struct conn, flush_link);
 		list_remove(&conn->flush_link);
+		loop_dispatch(loop, conn);
 		flush(conn);
 	}
+	loop_dispatch_late(loop);
 }

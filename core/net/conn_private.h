@@ -11,6 +11,7 @@
 #include "net/outq.h"
 #include "net/wheel_private.h"
 
+struct hold;   /* what of its output waits for the disk */
 struct source; /* where a peer comes from, as sources.c counts it */
 
 enum { CONN_IP_SIZE = 46 };
@@ -26,6 +27,7 @@ struct conn {
 	struct source *source;       /* counted; NULL when nobody counts */
 	char *reason, *local_ip;     /* NULL until needed */
 	struct outq out;
+	struct hold *hold;      /* NULL: all of it may leave */
 	struct list all_link;   /* in loop->conns, at the end in loop->dead */
 	struct list flush_link; /* in loop->flush, when this turn's end has something to do here */
 	struct wheel_entry deadlines;
@@ -37,7 +39,8 @@ struct conn {
 	uint64_t sent; /* of the owner's bytes; all that left the queue */
 	uint32_t soft_bytes, hard_bytes, stall_ms, handshake_ms, linger_ms, idle_ms;
 	uint32_t rate_bytes_per_s, rate_burst; /* 0: no limit */
-	uint32_t kept_bytes; /* what earlier turns queued; counts while flush_link is linked */
+	uint64_t dispatch;   /* the last one that wrote here */
+	uint32_t kept_bytes; /* what was queued before that one did */
 	uint32_t plain_left; /* output queued before TLS was started, which leaves in plain */
 	bool is_connecting : 1, is_secured : 1, is_tls_client : 1, is_tls_broken : 1;
 	bool is_closing : 1, has_said_goodbye : 1, is_dead : 1;

@@ -44,6 +44,7 @@ static void run_deferred(struct loop *loop)
 	while (!list_is_empty(&now)) {
 		struct deferred *deferred = list_first(&now, struct deferred, link);
 		list_remove(&deferred->link);
+		loop_dispatch_late(loop);
 		deferred->fn(deferred->ctx);
 		mem_free(deferred);
 	}
@@ -59,6 +60,8 @@ static void start_turn(struct ev_loop *ev, struct ev_check *check, int events)
 	if (!loop->is_held)
 		loop->now_ms = loop->turn_began_ns / 1000000 + loop->advanced_ms;
 	loop->handshakes_left = HANDSHAKES_PER_TURN;
+	loop->holding.first_lost = 0;
+	loop_dispatch_late(loop);
 	run_deferred(loop);
 	timers_run(loop);
 	shares_go_on(loop);
@@ -81,6 +84,7 @@ struct loop *loop_new(void)
 	assert(ev != NULL && "libev found no way to wait for events");
 	struct loop *loop = mem_new(sizeof(*loop));
 	loop->ev = ev;
+	ev_set_userdata(ev, loop);
 	loop->now_ms = clock_ms();
 	loop->reserve_fd = -1;
 	loop->input = mem_new(INPUT_RAW_BYTES + INPUT_PLAIN_BYTES);
@@ -90,6 +94,7 @@ struct loop *loop_new(void)
 	list_init(&loop->flush);
 	list_init(&loop->dead);
 	list_init(&loop->late);
+	holding_init(&loop->holding);
 	wheel_init(&loop->wheel, loop, conn_check_deadlines);
 	ev_check_init(&loop->turn_start, start_turn);
 	ev_set_priority(&loop->turn_start, EV_MAXPRI);
@@ -128,6 +133,7 @@ void loop_free(struct loop **where)
 	}
 	for (int step = 0; step < TURN_STEPS; step++)
 		mem_free(loop->hooks[step].items);
+	holding_done(&loop->holding);
 	chunk_pool_done(&loop->chunks);
 	if (loop->reserve_fd >= 0)
 		close(loop->reserve_fd);
@@ -140,8 +146,11 @@ void loop_free(struct loop **where)
 
 static bool has_work(const struct loop *loop)
 {
-	return !list_is_empty(&loop->deferred) || !list_is_empty(&loop->flush) || !list_is_empty(&loop->dead)
-	       || !list_is_empty(&loop->late);
+	if (!list_is_empty(&loop->deferred) || !list_is_empty(&loop->flush) || !list_is_empty(&loop->dead)
+	    || !list_is_empty(&loop->late))
+		return true;
+	/* What the end of the last turn has written (of a session that ended) is committed soon too. */
+	return loop->holding.is_new && loop->hooks[TURN_COMMIT].count > 0;
 }
 
 /* Tells libev when the first timer is due. True when one is due already. */
@@ -166,7 +175,9 @@ static bool arm_next_due(struct loop *loop)
 
 static void end_turn(struct loop *loop)
 {
+	loop->holding.is_new = false;
 	for (int step = 0; step < TURN_STEPS; step++) {
+		loop_dispatch_late(loop);
 		if (step == TURN_FREE)
 			conns_free(loop);
 		struct turn_hooks *hooks = &loop->hooks[step];
@@ -246,9 +257,9 @@ void loop_defer(struct loop *loop, loop_fn *fn, void *ctx)
 
 static void signal_came(struct ev_loop *ev, struct ev_signal *watcher, int events)
 {
-	(void)ev;
 	(void)events;
 	struct on_signal *on = list_entry(watcher, struct on_signal, watcher);
+	loop_dispatch_late(ev_userdata(ev));
 	on->fn(on->ctx);
 }
 
@@ -266,6 +277,7 @@ static void watch_is_ready(struct ev_loop *ev, struct ev_io *io, int events)
 {
 	(void)ev;
 	struct watch *watch = list_entry(io, struct watch, io);
+	loop_dispatch_late(watch->loop);
 	watch->fn(watch->ctx, (events & EV_READ ? WATCH_READ : 0) | (events & EV_WRITE ? WATCH_WRITE : 0));
 }
 

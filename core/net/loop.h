@@ -13,9 +13,10 @@ struct loop;
 struct timer;
 struct watch;
 
-/* What happens at the end of a turn, in this order. Storage commits before outputs are flushed, so nothing is
- * acknowledged that could be lost. net itself fills FLUSH and FREE; the other steps are hooked by other rooms. Hooks of
- * FLUSH run before connections write (so they may still queue), those of FREE after ended connections were freed. */
+/* What happens at the end of a turn, in this order. Storage commits before outputs are flushed; what is not durable by
+ * then holds its output back (hold.h), so nothing is acknowledged that could be lost. net itself fills FLUSH and FREE;
+ * the other steps are hooked by other rooms. Hooks of FLUSH run before connections write (so they may still queue),
+ * those of FREE after ended connections were freed. */
 enum turn_step { TURN_COMMIT, TURN_FLUSH, TURN_FREE, TURN_SCRATCH, TURN_COLLECT, TURN_STEPS };
 
 typedef void loop_fn(void *ctx);
@@ -38,6 +39,7 @@ void loop_turn(struct loop *loop, bool may_wait);
 struct loop_counts {
 	struct histogram turns;     /* from the end of the wait to the end of the turn */
 	struct histogram commits;   /* of that, TURN_COMMIT, when somebody hooked it */
+	struct histogram syncs;     /* from the first write of a batch until the output that waits for it may leave */
 	uint64_t accepted, refused; /* connections that came; those that a listener's limits turned away */
 	uint64_t handshakes;        /* of TLS, finished */
 	uint64_t put_off;           /* times that input had to wait for the next turn (share.h) */
@@ -55,12 +57,6 @@ int64_t loop_now_ms(const struct loop *loop);
 
 /* Keeps fn: called at every turn's end, at that step, in order of registration. */
 void loop_on_turn_end(struct loop *loop, enum turn_step step, loop_fn *fn, void *ctx);
-
-/* Called by a step before FLUSH: what this turn has queued on connections must not leave, since it may acknowledge what
- * turned out not to be stored. Those connections lose it, and close once what earlier turns queued has left. */
-void loop_take_back_output(struct loop *loop, const char *reason);
-/* How often that has happened. Who acknowledges in a later turn looks at it in between. */
-uint32_t loop_taken_back(const struct loop *loop);
 
 /* fn runs once, at the start of the next turn (which is then not waited for), before timers and input. Keeps until
  * then. */

@@ -6,6 +6,7 @@
 #include <stddef.h>
 
 #include "base/list.h"
+#include "net/hold_private.h"
 #include "net/loop.h"
 #include "net/outq.h"
 #include "net/wheel_private.h"
@@ -46,8 +47,8 @@ struct loop {
 	unsigned n_late;  /* that were late in this turn */
 	struct chunk_pool chunks;
 	struct wheel wheel;
+	struct holding holding;
 	struct slice tls_input;   /* what the connection being served may still decrypt */
-	uint32_t n_taken_back;    /* turns whose output had to be taken back */
 	unsigned handshakes_left; /* in this turn */
 	int reserve_fd;           /* given up for a moment to turn peers away when descriptors are out; -1: none */
 	char *input;              /* INPUT_RAW_BYTES + INPUT_PLAIN_BYTES */

@@ -101,6 +101,7 @@ void timers_run(struct loop *loop)
 	while (loop->n_timers > 0 && loop->heap[0]->due_ms <= loop->now_ms) {
 		struct timer *timer = loop->heap[0];
 		timer_stop(timer);
+		loop_dispatch_late(loop);
 		timer->fn(timer->ctx); /* which may free it */
 	}
 }

@@ -24,7 +24,7 @@ struct workers {
 	struct loop *loop;
 	struct ev_async finished_some;
 	pthread_mutex_t lock;
-	pthread_cond_t has_work;
+	pthread_cond_t has_work, has_finished;
 	struct list waiting, finished;
 	unsigned n_waiting, n_unfinished; /* unfinished: done was not called yet */
 	bool is_ending;
@@ -49,6 +49,7 @@ static void *work(void *ctx)
 		pthread_mutex_lock(&workers->lock);
 		list_add_last(&workers->finished, &task->link);
 		ev_async_send(workers->loop->ev, &workers->finished_some);
+		pthread_cond_signal(&workers->has_finished); /* only the loop's thread ever waits for it */
 	}
 	pthread_mutex_unlock(&workers->lock);
 	return NULL;
@@ -65,6 +66,7 @@ static void call_done(struct workers *workers)
 		struct task *task = list_first(&finished, struct task, link);
 		list_remove(&task->link);
 		workers->n_unfinished--;
+		loop_dispatch_late(workers->loop);
 		task->done(task->job);
 		mem_free(task);
 	}
@@ -83,6 +85,7 @@ struct workers *workers_new(struct loop *loop, unsigned threads)
 	workers->loop = loop;
 	pthread_mutex_init(&workers->lock, NULL);
 	pthread_cond_init(&workers->has_work, NULL);
+	pthread_cond_init(&workers->has_finished, NULL);
 	list_init(&workers->waiting);
 	list_init(&workers->finished);
 	ev_async_init(&workers->finished_some, some_finished);
@@ -125,6 +128,7 @@ void workers_free(struct workers **where)
 		mem_free(task);
 	}
 	pthread_cond_destroy(&workers->has_work);
+	pthread_cond_destroy(&workers->has_finished);
 	pthread_mutex_destroy(&workers->lock);
 	mem_free(workers);
 	*where = NULL;
@@ -145,6 +149,17 @@ int workers_submit(struct workers *workers, void (*run)(void *job), void (*done)
 	}
 	pthread_mutex_unlock(&workers->lock);
 	return result;
+}
+
+void workers_finish(struct workers *workers)
+{
+	while (workers->n_unfinished > 0) {
+		pthread_mutex_lock(&workers->lock);
+		while (list_is_empty(&workers->finished))
+			pthread_cond_wait(&workers->has_finished, &workers->lock);
+		pthread_mutex_unlock(&workers->lock);
+		call_done(workers);
+	}
 }
 
 size_t workers_unfinished(const struct workers *workers)

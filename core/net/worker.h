@@ -17,6 +17,9 @@ void workers_free(struct workers **workers);
  * -1 when more than max_waiting (1,024) jobs wait: the caller answers "try again later". Takes job on success. */
 int workers_submit(struct workers *workers, void (*run)(void *job), void (*done)(void *job), void *job);
 
+/* Waits until all are done, and calls the done of each, now. */
+void workers_finish(struct workers *workers);
+
 /* Jobs taken whose done was not called yet. */
 size_t workers_unfinished(const struct workers *workers);
 

@@ -1,113 +1,31 @@
-/* Atomic files. A pending write is either a temporary file "PATH~" waiting to be renamed, or the file itself with bytes
- * appended beyond `old_size`. Both keep their descriptor open until the commit, which is also what readers read. */
+/* Atomic files: what each call does to the disk at once, and to the batches that make it durable (batch_private.h).
+ *
+ * A batch that is being synced may be on another thread, which renames, removes and syncs what it has. Until it is
+ * over, its entries are only read here; what comes after it for the same path is done in the next batch and undoes
+ * nothing of this one. */
 #include "store/files.h"
 
 #include <assert.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <openssl/sha.h>
-#include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/hex.h"
-#include "base/list.h"
 #include "base/mem.h"
+#include "store/batch_private.h"
 
-/* Open descriptors are the scarce thing; beyond this many a turn is committed in parts. */
-#define PENDING_MAX 128
-
-struct pending {
-	struct list link;
-	char *path;
-	char *tmp; /* NULL for an append */
-	int fd;
-	off_t old_size; /* of an append: what to cut back to */
-};
-
-/* A directory whose entries changed, or a path whose write was lost, waiting to be reported. */
-struct path {
-	struct list link;
-	char *text;
-};
+/* Open descriptors are the scarce thing: this many, and no more than a quarter of what the system allows us. */
+enum { OPEN_MAX_WANTED = 1024 };
 
 struct files {
-	struct list pending; /* struct pending */
-	struct list dirs;    /* struct path */
-	struct list lost;    /* struct path */
-	struct error lost_error;
-	unsigned n_pending;
+	struct batch gathering, syncing;
+	bool is_syncing;
 	bool deferred;
+	unsigned open_max; /* descriptors of a batch */
 };
-
-/* ---- the disk, which can be made to fail in test builds ---- */
-
-#ifdef COUPLET_TEST
-static unsigned fail_at;
-void files_fail_at(unsigned nth_call)
-{
-	fail_at = nth_call;
-}
-
-static bool is_failing(void)
-{
-	if (fail_at == 0 || --fail_at > 0)
-		return false;
-	errno = EIO;
-	return true;
-}
-#else
-static bool is_failing(void)
-{
-	return false;
-}
-#endif
-
-static int disk_sync(int fd)
-{
-	return is_failing() ? -1 : fsync(fd);
-}
-
-static int disk_rename(const char *from, const char *to)
-{
-	return is_failing() ? -1 : rename(from, to);
-}
-
-static ssize_t disk_write(int fd, struct slice bytes, off_t offset)
-{
-	return is_failing() ? -1 : pwrite(fd, bytes.ptr, bytes.len, offset);
-}
-
-/* ---- paths ---- */
-
-static void add_path(struct list *to, struct slice text)
-{
-	struct path *path, *after;
-	list_each(path, after, to, link)
-		if (slice_equal(slice_of_str(path->text), text))
-			return;
-	path = mem_new(sizeof(*path));
-	path->text = mem_copy(text);
-	list_add_last(to, &path->link);
-}
-
-static void free_path(struct path *path)
-{
-	list_remove(&path->link);
-	mem_free(path->text);
-	mem_free(path);
-}
-
-/* The directory part of a path: "." when it has none. */
-static struct slice dir_of(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-	if (slash == NULL)
-		return SLICE(".");
-	return slice_of(path, slash == path ? 1 : (size_t)(slash - path));
-}
 
 static const char *name_of(const char *path)
 {
@@ -118,9 +36,12 @@ static const char *name_of(const char *path)
 struct files *files_new(void)
 {
 	struct files *files = mem_new(sizeof(*files));
-	list_init(&files->pending);
-	list_init(&files->dirs);
-	list_init(&files->lost);
+	batch_init(&files->gathering);
+	batch_init(&files->syncing);
+	struct rlimit limit;
+	files->open_max = OPEN_MAX_WANTED;
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur / 4 < files->open_max)
+		files->open_max = (unsigned)(limit.rlim_cur / 4);
 	return files;
 }
 
@@ -129,6 +50,7 @@ void files_free(struct files **files_p)
 	struct files *files = *files_p;
 	if (files == NULL)
 		return;
+	assert(!files->is_syncing);
 	(void)files_commit(files, NULL, NULL, NULL);
 	mem_free(files);
 	*files_p = NULL;
@@ -139,107 +61,53 @@ void files_defer(struct files *files, bool deferred)
 	files->deferred = deferred;
 }
 
+bool files_is_deferred(const struct files *files)
+{
+	return files->deferred;
+}
+
+/* ---- batches ---- */
+
 bool files_is_pending(const struct files *files)
 {
-	return !list_is_empty(&files->pending) || !list_is_empty(&files->dirs) || !list_is_empty(&files->lost);
+	return !batch_is_empty(&files->gathering);
 }
 
-/* ---- pending writes ---- */
-
-static struct pending *find_pending(struct files *files, const char *path)
+bool files_seal(struct files *files)
 {
-	struct pending *pending, *after;
-	list_each(pending, after, &files->pending, link)
-		if (strcmp(pending->path, path) == 0)
-			return pending;
-	return NULL;
+	if (files->is_syncing || batch_is_empty(&files->gathering))
+		return false;
+	batch_move(&files->syncing, &files->gathering);
+	files->is_syncing = true;
+	return true;
 }
 
-static struct pending *add_pending(struct files *files, const char *path, int fd)
+void files_sync(struct files *files)
 {
-	struct pending *pending = mem_new(sizeof(*pending));
-	pending->path = mem_copy(slice_of_str(path));
-	pending->fd = fd;
-	list_add_last(&files->pending, &pending->link);
-	files->n_pending++;
-	return pending;
+	batch_sync(&files->syncing);
 }
 
-static void free_pending(struct files *files, struct pending *pending)
+int files_synced(struct files *files, void (*failed)(void *ctx, const char *path), void *ctx, struct error *error_r)
 {
-	list_remove(&pending->link);
-	files->n_pending--;
-	if (pending->fd >= 0)
-		(void)close(pending->fd);
-	mem_free(pending->path);
-	mem_free(pending->tmp);
-	mem_free(pending);
-}
-
-/* Puts the old content back, as far as that is possible. */
-static void undo_pending(struct pending *pending)
-{
-	if (pending->tmp != NULL)
-		(void)unlink(pending->tmp);
-	else if (ftruncate(pending->fd, pending->old_size) == 0)
-		(void)disk_sync(pending->fd);
-}
-
-static void lose(struct files *files, const char *path, const struct error *why)
-{
-	if (list_is_empty(&files->lost))
-		files->lost_error = *why;
-	add_path(&files->lost, slice_of_str(path));
-}
-
-static int sync_dir(const char *path, struct error *error_r)
-{
-	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return error_set(error_r, "cannot open %s: %s", path, strerror(errno));
-	int result = disk_sync(fd) == 0 ? 0 : error_set(error_r, "cannot make %s durable: %s", path, strerror(errno));
-	(void)close(fd);
-	return result;
-}
-
-/* After a failed fsync the kernel may have dropped the pages, and a second fsync would say yes: so there is no second
- * one. What could not be made durable is undone and reported as lost. */
-static void settle(struct files *files)
-{
-	struct error why;
-	struct pending *pending, *after;
-	list_each(pending, after, &files->pending, link) {
-		int failed = disk_sync(pending->fd) != 0 ? errno : 0;
-		if (failed == 0 && pending->tmp != NULL && disk_rename(pending->tmp, pending->path) != 0)
-			failed = errno;
-		if (failed != 0) {
-			undo_pending(pending);
-			(void)error_set(&why, "cannot write %s: %s", pending->path, strerror(failed));
-			lose(files, pending->path, &why);
-		}
-		free_pending(files, pending);
+	assert(files->is_syncing);
+	files->is_syncing = false;
+	if (!list_is_empty(&files->syncing.lost)) {
+		/* It may stand on what is lost: an append to a file that is not there. Undone first, since it came
+		 * last. */
+		batch_abandon(&files->gathering, &files->syncing);
+		(void)batch_report(&files->gathering, failed, ctx, error_r);
 	}
-	struct path *dir, *next;
-	list_each(dir, next, &files->dirs, link) {
-		/* A directory that was removed since has no entries to keep. */
-		if (sync_dir(dir->text, &why) != 0 && access(dir->text, F_OK) == 0)
-			lose(files, dir->text, &why);
-		free_path(dir);
-	}
+	batch_settle(&files->syncing);
+	return batch_report(&files->syncing, failed, ctx, error_r);
 }
 
 int files_commit(struct files *files, void (*failed)(void *ctx, const char *path), void *ctx, struct error *error_r)
 {
-	settle(files);
-	if (list_is_empty(&files->lost))
+	assert(!files->is_syncing);
+	if (!files_seal(files))
 		return 0;
-	struct path *path, *after;
-	list_each(path, after, &files->lost, link) {
-		if (failed != NULL)
-			failed(ctx, path->text);
-		free_path(path);
-	}
-	return error_set(error_r, "%s", files->lost_error.text);
+	files_sync(files);
+	return files_synced(files, failed, ctx, error_r);
 }
 
 /* The end of every call that changed something. */
@@ -247,9 +115,47 @@ static int finish(struct files *files, struct error *error_r)
 {
 	if (!files->deferred)
 		return files_commit(files, NULL, NULL, error_r);
-	if (files->n_pending >= PENDING_MAX)
-		settle(files);
+	if (files->gathering.n_open >= files->open_max && !files->is_syncing) {
+		batch_sync(&files->gathering); /* a part of it; what is lost of it waits to be told with the rest */
+		batch_settle(&files->gathering);
+	}
 	return 0;
+}
+
+/* Before another descriptor is kept. */
+static int check_room(const struct files *files, const char *path, struct error *error_r)
+{
+	if (files->gathering.n_open < files->open_max || !files->is_syncing)
+		return 0;
+	return error_set(error_r, "cannot write %s: too many files wait for the disk", path);
+}
+
+/* What the last writer of that path has left to be made durable; NULL: nothing. */
+static const struct pending *find_pending(const struct files *files, const char *path)
+{
+	const struct pending *pending = batch_find(&files->gathering, path);
+	return pending != NULL || !files->is_syncing ? pending : batch_find(&files->syncing, path);
+}
+
+static bool is_in_dir(const struct batch *batch, const char *dir)
+{
+	const struct pending *pending, *after;
+	list_each(pending, after, &batch->pending, link)
+		if (slice_equal(dir_of(pending->path), slice_of_str(dir)))
+			return true;
+	return false;
+}
+
+static bool has_path(const struct batch *batch, const char *path, bool is_dir)
+{
+	return is_dir ? is_in_dir(batch, path) : batch_find(batch, path) != NULL;
+}
+
+enum files_waits files_waits(const struct files *files, const char *path, bool is_dir)
+{
+	if (has_path(&files->gathering, path, is_dir))
+		return FILES_GATHERING;
+	return files->is_syncing && has_path(&files->syncing, path, is_dir) ? FILES_SYNCING : FILES_SETTLED;
 }
 
 /* ---- reading ---- */
@@ -259,6 +165,10 @@ static int open_to_read(struct files *files, const char *path, bool follow_link,
 {
 	const struct pending *pending = find_pending(files, path);
 	*own_r = pending == NULL;
+	if (pending != NULL && pending->is_removal) {
+		errno = ENOENT;
+		return -1;
+	}
 	/* O_NONBLOCK: a FIFO in the place of a file must not stop the server. */
 	int flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | (follow_link ? 0 : O_NOFOLLOW);
 	return pending != NULL ? pending->fd : open(path, flags);
@@ -306,6 +216,8 @@ enum files_found files_size(struct files *files, const char *path, int64_t *size
 {
 	const struct pending *pending = find_pending(files, path);
 	struct stat st;
+	if (pending != NULL && pending->is_removal)
+		return FILES_ABSENT;
 	if ((pending != NULL ? fstat(pending->fd, &st) : lstat(path, &st)) != 0)
 		return errno == ENOENT ? FILES_ABSENT : error_set(error_r, "cannot read %s: %s", path, strerror(errno));
 	if (!S_ISREG(st.st_mode))
@@ -341,27 +253,41 @@ static int open_tmp(const char *tmp)
 	return fd;
 }
 
-static char *with_tilde(const char *path)
+static char *with_suffix(const char *path, const char *suffix)
 {
-	size_t len = strlen(path);
-	char *tmp = mem_new(len + 2);
+	size_t len = strlen(path), suffix_len = strlen(suffix);
+	char *tmp = mem_new(len + suffix_len + 1);
 	memcpy(tmp, path, len);
-	tmp[len] = '~';
+	memcpy(tmp + len, suffix, suffix_len);
 	return tmp;
+}
+
+/* Where the new content stands until it is renamed: not where the batch before has its own. */
+static char *tmp_of(const struct files *files, const char *path)
+{
+	const struct pending *pending = batch_find(&files->gathering, path);
+	const struct pending *before = files->is_syncing ? batch_find(&files->syncing, path) : NULL;
+	if (pending != NULL && pending->tmp != NULL)
+		return mem_copy(slice_of_str(pending->tmp));
+	bool is_taken = before != NULL && before->tmp != NULL && before->tmp[strlen(before->tmp) - 1] == '~';
+	return with_suffix(path, is_taken ? "~+" : "~");
 }
 
 int files_write(struct files *files, const char *path, struct slice bytes, struct error *error_r)
 {
-	struct pending *pending = find_pending(files, path);
-	char *tmp = with_tilde(path), *second = NULL;
+	struct batch *batch = &files->gathering;
+	struct pending *pending = batch_find(batch, path);
+	char *tmp = tmp_of(files, path), *second = NULL;
 	int result = -1;
 	int fd = -1;
 
 	/* The second write of a turn must not lose the first when it fails, so it goes beside it. */
 	if (pending != NULL && pending->tmp != NULL)
-		second = with_tilde(tmp);
+		second = with_suffix(tmp, "~");
 	const char *target = second != NULL ? second : tmp;
 
+	if (pending == NULL && check_room(files, path, error_r) != 0)
+		goto out;
 	fd = open_tmp(target);
 	if (fd < 0) {
 		(void)error_set(error_r, "cannot write %s: %s", path, strerror(errno));
@@ -375,12 +301,12 @@ int files_write(struct files *files, const char *path, struct slice bytes, struc
 	/* An append of this turn is part of what is now replaced; its bytes need no cutting back any more, unless the
 	 * replacement fails later: then they stay, and both writers are told of the failure. */
 	if (pending != NULL)
-		free_pending(files, pending);
-	pending = add_pending(files, path, fd);
+		batch_drop(batch, pending);
+	pending = batch_add(batch, path, fd);
 	pending->tmp = tmp;
 	tmp = NULL;
 	fd = -1;
-	add_path(&files->dirs, dir_of(path));
+	batch_add_dir(batch, path);
 	result = finish(files, error_r);
 out:
 	if (fd >= 0)
@@ -390,20 +316,41 @@ out:
 	return result;
 }
 
+/* The file to write on, so that it can be made durable and undone with the batch: -1 with errno. With `may_make`, an
+ * absent one is made (*made_r). */
+static int open_to_change(const struct files *files, const char *path, bool may_make, bool *made_r)
+{
+	/* What the batch before is about to rename is the file by now, or soon. */
+	const struct pending *before = files->is_syncing ? batch_find(&files->syncing, path) : NULL;
+	*made_r = false;
+	if (before != NULL)
+		return fcntl(before->fd, F_DUPFD_CLOEXEC, 0);
+	int flags = O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK;
+	int fd = open(path, flags);
+	if (fd < 0 && errno == ENOENT && may_make) {
+		fd = open(path, flags | O_CREAT | O_EXCL, 0640);
+		*made_r = fd >= 0;
+	}
+	return fd;
+}
+
 int files_append(struct files *files, const char *path, struct slice bytes, int64_t *offset_r, struct error *error_r)
 {
-	struct pending *pending = find_pending(files, path);
+	const struct pending *last = find_pending(files, path);
+	if (last != NULL && last->is_removal) {
+		if (offset_r != NULL)
+			*offset_r = 0;
+		return files_write(files, path, bytes, error_r);
+	}
+	struct pending *pending = batch_find(&files->gathering, path);
 	struct stat st;
 	int fd = pending != NULL ? pending->fd : -1;
 	bool made = false;
 
 	if (fd < 0) {
-		int flags = O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK;
-		fd = open(path, flags);
-		if (fd < 0 && errno == ENOENT) {
-			fd = open(path, flags | O_CREAT | O_EXCL, 0640);
-			made = fd >= 0;
-		}
+		if (check_room(files, path, error_r) != 0)
+			return -1;
+		fd = open_to_change(files, path, true, &made);
 		if (fd < 0)
 			return error_set(error_r, "cannot append to %s: %s", path, strerror(errno));
 	}
@@ -418,10 +365,10 @@ int files_append(struct files *files, const char *path, struct slice bytes, int6
 		goto fail;
 	}
 	if (pending == NULL) {
-		pending = add_pending(files, path, fd);
+		pending = batch_add(&files->gathering, path, fd);
 		pending->old_size = st.st_size;
 		if (made)
-			add_path(&files->dirs, dir_of(path));
+			batch_add_dir(&files->gathering, path);
 	}
 	if (offset_r != NULL)
 		*offset_r = st.st_size;
@@ -436,37 +383,55 @@ fail:
 
 int files_truncate(struct files *files, const char *path, int64_t size, struct error *error_r)
 {
-	struct pending *pending = find_pending(files, path);
-	int fd = pending != NULL ? pending->fd : open(path, O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
-	int result = 0;
-	if (fd < 0)
-		return error_set(error_r, "cannot cut %s: %s", path, strerror(errno));
-	if (ftruncate(fd, size) != 0 || disk_sync(fd) != 0)
-		result = error_set(error_r, "cannot cut %s: %s", path, strerror(errno));
-	else if (pending != NULL && pending->old_size > size)
+	const struct pending *last = find_pending(files, path);
+	struct pending *pending = batch_find(&files->gathering, path);
+	bool made;
+	if (last != NULL && last->is_removal)
+		return error_set(error_r, "cannot cut %s: %s", path, strerror(ENOENT));
+	if (pending == NULL && check_room(files, path, error_r) != 0)
+		return -1;
+	int fd = pending != NULL ? pending->fd : open_to_change(files, path, false, &made);
+	if (fd < 0 || ftruncate(fd, size) != 0) {
+		(void)error_set(error_r, "cannot cut %s: %s", path, strerror(errno));
+		if (fd >= 0 && pending == NULL)
+			(void)close(fd);
+		return -1;
+	}
+	if (pending == NULL) {
+		pending = batch_add(&files->gathering, path, fd);
 		pending->old_size = size;
-	if (pending == NULL)
-		(void)close(fd);
-	return result;
+	} else if (pending->old_size > size) {
+		pending->old_size = size;
+	}
+	return finish(files, error_r);
 }
 
 enum files_found files_remove(struct files *files, const char *path, struct error *error_r)
 {
-	struct pending *pending = find_pending(files, path);
-	bool found = false;
+	struct batch *batch = &files->gathering;
+	const struct pending *before = files->is_syncing ? batch_find(&files->syncing, path) : NULL;
+	struct pending *pending = batch_find(batch, path);
+	bool found = before != NULL && !before->is_removal;
 	if (pending != NULL) {
-		found = true;
+		found = !pending->is_removal;
+		if (!found)
+			return FILES_ABSENT;
 		if (pending->tmp != NULL)
 			(void)unlink(pending->tmp);
-		free_pending(files, pending);
+		batch_drop(batch, pending);
 	}
-	if (unlink(path) == 0)
-		found = true;
-	else if (errno != ENOENT && errno != ENOTDIR)
-		return error_set(error_r, "cannot remove %s: %s", path, strerror(errno));
+	if (before == NULL) {
+		if (unlink(path) == 0)
+			found = true;
+		else if (errno != ENOENT && errno != ENOTDIR)
+			return error_set(error_r, "cannot remove %s: %s", path, strerror(errno));
+	}
 	if (!found)
 		return FILES_ABSENT;
-	add_path(&files->dirs, dir_of(path));
+	pending = batch_add(batch, path, -1);
+	pending->is_removal = true;
+	pending->is_unlinking = before != NULL;
+	batch_add_dir(batch, path);
 	return finish(files, error_r) == 0 ? FILES_FOUND : FILES_ERROR;
 }
 
@@ -485,7 +450,7 @@ int files_make_dirs(struct files *files, const char *path, mode_t mode, struct e
 			continue;
 		*at = '\0';
 		if (mkdir(part, mode) == 0)
-			add_path(&files->dirs, dir_of(part));
+			batch_add_dir(&files->gathering, part);
 		else if (errno != EEXIST)
 			result = error_set(error_r, "cannot make directory %s: %s", part, strerror(errno));
 		if (was == '\0')
@@ -506,9 +471,42 @@ static bool is_dir(int dir_fd, const struct dirent *entry)
 	return fstatat(dir_fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode);
 }
 
+struct listing {
+	const struct files *files;
+	const char *dir;
+	void (*each)(void *ctx, const char *name, bool is_dir);
+	void *ctx;
+};
+
+/* A name of the directory: not those whose last write or removal is pending, which are told by themselves. */
+static void list_entry_of(const struct listing *listing, const char *name, bool is_directory)
+{
+	const struct files *files = listing->files;
+	if (files->gathering.by_path.count + files->syncing.by_path.count > 0) {
+		char *path = with_suffix(listing->dir, "/");
+		char *whole = with_suffix(path, name);
+		bool is_pending = find_pending(files, whole) != NULL;
+		mem_free(whole);
+		mem_free(path);
+		if (is_pending)
+			return;
+	}
+	listing->each(listing->ctx, name, is_directory);
+}
+
+static void list_pending(const struct listing *listing, const struct batch *batch)
+{
+	const struct pending *pending, *after;
+	list_each(pending, after, &batch->pending, link)
+		if (!pending->is_removal && slice_equal(dir_of(pending->path), slice_of_str(listing->dir)) &&
+		    find_pending(listing->files, pending->path) == pending)
+			listing->each(listing->ctx, name_of(pending->path), false);
+}
+
 enum files_found files_list(struct files *files, const char *path,
 			    void (*each)(void *ctx, const char *name, bool is_dir), void *ctx, struct error *error_r)
 {
+	const struct listing listing = { files, path, each, ctx };
 	DIR *dir = opendir(path);
 	if (dir == NULL && (errno == ENOENT || errno == ENOTDIR))
 		return FILES_ABSENT;
@@ -517,85 +515,15 @@ enum files_found files_list(struct files *files, const char *path,
 	const struct dirent *entry;
 	for (errno = 0; (entry = readdir(dir)) != NULL; errno = 0)
 		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
-			each(ctx, entry->d_name, is_dir(dirfd(dir), entry));
+			list_entry_of(&listing, entry->d_name, is_dir(dirfd(dir), entry));
 	enum files_found found = FILES_FOUND;
 	if (errno != 0)
 		found = error_set(error_r, "cannot list %s: %s", path, strerror(errno));
 	(void)closedir(dir);
-
-	/* Replacements that have no old file yet are not in the directory under their own name. */
-	struct pending *pending, *after;
-	if (found == FILES_FOUND)
-		list_each(pending, after, &files->pending, link)
-			if (pending->tmp != NULL && slice_equal(dir_of(pending->path), slice_of_str(path)) &&
-			    access(pending->path, F_OK) != 0)
-				each(ctx, name_of(pending->path), false);
+	if (found == FILES_FOUND) {
+		list_pending(&listing, &files->gathering);
+		if (files->is_syncing)
+			list_pending(&listing, &files->syncing);
+	}
 	return found;
-}
-
-/* ---- names ---- */
-
-static bool is_plain(char c, bool keep_underscore)
-{
-	return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c == '_' && keep_underscore);
-}
-
-/* Encodes as much as fits into max bytes, never half an escape. *rest_r: what did not fit. */
-static size_t encode(struct slice name, bool keep_underscore, char *into, size_t max, struct slice *rest_r)
-{
-	size_t len = 0, at = 0;
-	for (; at < name.len; at++) {
-		char c = name.ptr[at];
-		bool plain = is_plain(c, keep_underscore);
-		if (len + (plain ? 1 : 3) > max)
-			break;
-		if (plain) {
-			into[len++] = c;
-		} else {
-			into[len++] = '%';
-			hex_write(&c, 1, into + len);
-			len += 2;
-		}
-	}
-	into[len] = '\0';
-	*rest_r = slice_from(name, at);
-	return len;
-}
-
-#define HASH_BYTES 16
-#define HASH_LEN (2 + 2 * HASH_BYTES)
-
-size_t files_encode_name(struct slice name, bool keep_underscore, char into[FILES_NAME_MAX + 1])
-{
-	struct slice rest;
-	size_t len = encode(name, keep_underscore, into, FILES_NAME_MAX, &rest);
-	if (rest.len == 0)
-		return len;
-	/* A peer may choose the name, so the hash must be one that nobody can find two names for. */
-	unsigned char hash[SHA256_DIGEST_LENGTH];
-	SHA256((const unsigned char *)name.ptr, name.len, hash);
-	len = encode(name, keep_underscore, into, FILES_NAME_MAX - HASH_LEN, &rest);
-	into[len++] = '%';
-	into[len++] = '~';
-	hex_write(hash, HASH_BYTES, into + len);
-	len += 2 * HASH_BYTES;
-	into[len] = '\0';
-	return len;
-}
-
-ssize_t files_decode_name(struct slice name, char *into)
-{
-	ssize_t len = 0;
-	for (size_t at = 0; at < name.len; at++) {
-		char c = name.ptr[at];
-		if (c == '%') {
-			if (name.len - at < 3 || hex_value(name.ptr[at + 1]) < 0 || hex_value(name.ptr[at + 2]) < 0)
-				return -1;
-			c = (char)(hex_value(name.ptr[at + 1]) << 4 | hex_value(name.ptr[at + 2]));
-			at += 2;
-		}
-		into[len++] = c;
-	}
-	into[len] = '\0';
-	return len;
 }

@@ -1,9 +1,9 @@
 /* Whole files, written so that a crash leaves the old content or the new, never a mixture.
  *
- * A `struct files` gathers the writes of a turn: each is checked and put on disk at once (so a full disk is told to the
- * writer), and files_commit at the turn's end makes all of them durable together, before anyone is told that they were
- * done. Until then readers that come through the same `struct files` already see them. Without files_defer every call
- * commits for itself.
+ * A `struct files` gathers writes: each is checked and put on disk at once (so a full disk is told to the writer), and
+ * files_commit, or files_seal and files_sync on another thread, makes all of them durable together, before anyone is
+ * told that they were done. Until then readers that come through the same `struct files` already see them. Without
+ * files_defer every call commits for itself.
  *
  * Always true: a file is replaced by rename, never written in place; an append that fails is cut back; the last part of
  * a path is never followed when it is a symbolic link (files_read does where it is told to); an error is never mistaken
@@ -25,16 +25,29 @@ struct files;
 enum files_found { FILES_ERROR = -1, FILES_ABSENT = 0, FILES_FOUND = 1 };
 
 struct files *files_new(void);
-/* Commits what is pending (an error is lost here: commit first to hear of it). */
+/* Commits what is pending; nothing may be being synced (an error is lost here: commit first to hear of it). */
 void files_free(struct files **files);
 
 /* true: writes are durable at files_commit. false (the start): when their call returns. */
 void files_defer(struct files *files, bool deferred);
-/* Makes everything since the last commit durable. -1 when something could not be: error_r has the first reason, and
- * `failed` (may be NULL) is told each path, which now has its old content again as far as the disk lets us. */
+bool files_is_deferred(const struct files *files);
+/* Makes everything since the last commit durable; nothing may be being synced. -1 when something could not be: error_r
+ * has the first reason, and `failed` (may be NULL) is told each path, which now has its old content again as far as the
+ * disk lets us. */
 int files_commit(struct files *files, void (*failed)(void *ctx, const char *path), void *ctx, struct error *error_r);
 /* Is there anything to commit? */
 bool files_is_pending(const struct files *files);
+
+/* The same in three steps. Seals what has gathered; false: there is nothing, or a batch is being synced. Then
+ * files_sync is to be called, on any thread, and files_synced (as files_commit), on this one. Meanwhile the files can
+ * be used; what is written gathers, and is lost too when the sealed batch is. */
+bool files_seal(struct files *files);
+void files_sync(struct files *files);
+int files_synced(struct files *files, void (*failed)(void *ctx, const char *path), void *ctx, struct error *error_r);
+
+/* What the file at a path, or what a directory lists, waits for to be as durable as readers see it. */
+enum files_waits { FILES_SETTLED, FILES_SYNCING, FILES_GATHERING };
+enum files_waits files_waits(const struct files *files, const char *path, bool is_dir);
 
 /* Appends the whole file to `into`, whose ceiling is the largest file accepted. */
 enum files_found files_read(struct files *files, const char *path, bool follow_link, struct buf *into,
@@ -45,7 +58,7 @@ enum files_found files_size(struct files *files, const char *path, int64_t *size
 int files_write(struct files *files, const char *path, struct slice bytes, struct error *error_r);
 /* Adds to the end, making the file where needed. offset_r (may be NULL): where the bytes begin. */
 int files_append(struct files *files, const char *path, struct slice bytes, int64_t *offset_r, struct error *error_r);
-/* Cuts the file to `size` bytes, durably: for a torn end that was never acknowledged. */
+/* Cuts the file to `size` bytes: for a torn end that was never acknowledged. */
 int files_truncate(struct files *files, const char *path, int64_t size, struct error *error_r);
 /* Gone when it returns; that it stays gone is part of the commit. */
 enum files_found files_remove(struct files *files, const char *path, struct error *error_r);

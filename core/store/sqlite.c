@@ -5,27 +5,17 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <sqlite3.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "base/hash.h"
-#include "base/list.h"
+#include "base/clock.h"
 #include "base/mem.h"
+#include "store/sqlite_private.h"
 
 /* SQL texts come from code, so there are few; a bound all the same. */
 #define CACHED_MAX 128
-
-struct sqlite {
-	sqlite3 *db;
-	struct hash cache; /* SQL text -> struct query */
-	struct list idle;  /* cached queries not in use, the one used last at the end */
-	bool writing;      /* the turn's transaction is open */
-	bool lost;         /* it was, and SQLite threw it away: told to every writer until the commit */
-	struct error lost_error;
-	unsigned savepoints;
-	unsigned n_in_use;
-};
+/* How often it is tried to open a database again whose disk has failed. */
+#define REOPEN_MS 1000
 
 struct query {
 	struct list link;
@@ -52,8 +42,12 @@ static void free_query(struct query *query)
 	mem_free(query);
 }
 
+static int revive(struct sqlite *sqlite, struct error *error_r);
+
 struct query *query_new(struct sqlite *sqlite, struct slice sql, struct error *error_r)
 {
+	if (revive(sqlite, error_r) != 0)
+		return NULL;
 	struct query *query = hash_get(&sqlite->cache, sql);
 	if (query != NULL && !query->in_use) {
 		list_remove(&query->link);
@@ -198,6 +192,8 @@ static int begin(struct sqlite *sqlite, struct error *error_r)
 		return error_set(error_r, "%s", sqlite->lost_error.text);
 	if (sqlite->writing)
 		return 0;
+	if (sqlite_log_settle(sqlite, error_r) != 0)
+		return -1;
 	/* IMMEDIATE takes the write lock now: a busy database is told to this writer, not to all of them at the end. */
 	if (control(sqlite, SLICE("BEGIN IMMEDIATE"), error_r) != 0)
 		return -1;
@@ -262,7 +258,16 @@ int sqlite_commit(struct sqlite *sqlite, struct error *error_r)
 		(void)control(sqlite, SLICE("ROLLBACK"), NULL);
 	sqlite->writing = sqlite->lost = false;
 	sqlite->savepoints = 0;
+	if (result == 0)
+		sqlite_log_committed(sqlite);
 	return result;
+}
+
+int sqlite_commit_now(struct sqlite *sqlite, struct error *error_r)
+{
+	if (sqlite->log.is_cut && sqlite_log_sync_now(sqlite, error_r) != 0)
+		return -1;
+	return sqlite_commit(sqlite, error_r) == 0 ? sqlite_log_sync_now(sqlite, error_r) : -1;
 }
 
 int64_t sqlite_changes(const struct sqlite *sqlite)
@@ -312,24 +317,73 @@ static int make_file(const char *path, struct error *error_r)
 	return 0;
 }
 
+/* Opens the file of a database that has been made. */
+static int open_db(struct sqlite *sqlite, struct error *error_r)
+{
+	const struct sqlite_options *options = &sqlite->options;
+	int flags = SQLITE_OPEN_NOMUTEX | (options->read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE);
+	if (strcmp(sqlite->path, ":memory:") == 0)
+		flags |= SQLITE_OPEN_CREATE;
+	if (sqlite3_open_v2(sqlite->path, &sqlite->db, flags, NULL) != SQLITE_OK)
+		return error_set(error_r, "%s", sqlite->db != NULL ? sqlite3_errmsg(sqlite->db) : "out of memory");
+	return set_up(sqlite, options, error_r) == 0 ? sqlite_log_open(sqlite, error_r) : -1;
+}
+
+/* Without it what was prepared for it. */
+static void close_db(struct sqlite *sqlite)
+{
+	assert(sqlite->n_in_use == 0);
+	while (!list_is_empty(&sqlite->idle))
+		free_query(list_first(&sqlite->idle, struct query, link));
+	int rc = sqlite3_close(sqlite->db);
+	assert(rc == SQLITE_OK);
+	sqlite->db = NULL;
+}
+
+void sqlite_reopen(struct sqlite *sqlite)
+{
+	struct error error;
+	sqlite->writing = sqlite->lost = false;
+	sqlite->savepoints = 0;
+	sqlite->is_broken = sqlite->has_failed = true;
+	if (sqlite->log.is_checkpointing)
+		return; /* sqlite_end_checkpoint does it */
+	if (sqlite->db != NULL) {
+		sqlite_log_abandon(sqlite);
+		close_db(sqlite);
+	}
+	sqlite->tried_ms = clock_ms();
+	sqlite->is_broken = false;
+	if (open_db(sqlite, &error) == 0 || (sqlite->db != NULL && sqlite->log.is_unsettled))
+		return; /* it can be read at least */
+	sqlite->is_broken = true;
+	sqlite->lost_error = error;
+	sqlite_log_abandon(sqlite);
+	close_db(sqlite);
+}
+
+static int revive(struct sqlite *sqlite, struct error *error_r)
+{
+	if (sqlite->is_broken && sqlite->db == NULL && clock_ms() - sqlite->tried_ms >= REOPEN_MS)
+		sqlite_reopen(sqlite);
+	if (!sqlite->is_broken)
+		return 0;
+	return error_set(error_r, "the database cannot be used since its disk failed: %s", sqlite->lost_error.text);
+}
+
 struct sqlite *sqlite_open(const char *path, const struct sqlite_options *options, struct error *error_r)
 {
 	struct sqlite *sqlite = mem_new(sizeof(*sqlite));
 	list_init(&sqlite->idle);
 	hash_init(&sqlite->cache, CACHED_MAX);
-	int flags = SQLITE_OPEN_NOMUTEX | (options->read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE);
-
-	if (strcmp(path, ":memory:") == 0)
-		flags |= SQLITE_OPEN_CREATE;
-	else if (!options->read_only && make_file(path, error_r) != 0)
-		goto fail;
-	if (sqlite3_open_v2(path, &sqlite->db, flags, NULL) != SQLITE_OK) {
-		(void)error_set(error_r, "%s", sqlite->db != NULL ? sqlite3_errmsg(sqlite->db) : "out of memory");
-		goto fail;
-	}
-	if (set_up(sqlite, options, error_r) == 0)
+	sqlite->log.fd = -1;
+	sqlite->path = mem_copy(slice_of_str(path));
+	sqlite->options = *options;
+	bool is_in_memory = strcmp(path, ":memory:") == 0;
+	if (is_in_memory)
+		sqlite->options.sync_later = false;
+	if ((is_in_memory || options->read_only || make_file(path, error_r) == 0) && open_db(sqlite, error_r) == 0)
 		return sqlite;
-fail:
 	(void)error_prefix(error_r, "cannot open database %s", path);
 	sqlite_close(&sqlite);
 	return NULL;
@@ -341,11 +395,10 @@ void sqlite_close(struct sqlite **sqlite_p)
 	if (sqlite == NULL)
 		return;
 	*sqlite_p = NULL;
-	assert(sqlite->n_in_use == 0);
-	while (!list_is_empty(&sqlite->idle))
-		free_query(list_first(&sqlite->idle, struct query, link));
+	assert(!sqlite->log.is_syncing && !sqlite->log.is_checkpointing);
+	sqlite_log_close(sqlite);
+	close_db(sqlite);
 	hash_done(&sqlite->cache);
-	int rc = sqlite3_close(sqlite->db);
-	assert(rc == SQLITE_OK);
+	mem_free(sqlite->path);
 	mem_free(sqlite);
 }

@@ -2,8 +2,8 @@
  * writes of a turn gathered into one transaction.
  *
  * Always true: the first write opens the turn's transaction and sqlite_commit ends it, so nothing is durable and nobody
- * may be told so before sqlite_commit has returned 0. When SQLite itself throws the transaction away (disk full, I/O
- * error), every later write of the turn fails and so does its commit. */
+ * may be told so before sqlite_commit has returned 0 (with sync_later: before sqlite_synced has). When SQLite itself
+ * throws the transaction away (disk full, I/O error), every later write of the turn fails and so does its commit. */
 #ifndef STORE_SQLITE_H
 #define STORE_SQLITE_H
 
@@ -22,6 +22,7 @@ struct sqlite_options {
 	enum sync sync;      /* FULL survives power loss; NORMAL may lose the last turns then, never the database */
 	int busy_timeout_ms;   /* how long to wait for another process that writes */
 	bool read_only;        /* the file must exist */
+	bool sync_later;       /* sqlite_commit does not wait for the disk; sqlite_sync does */
 };
 
 enum value_kind { VALUE_NULL, VALUE_INTEGER, VALUE_REAL, VALUE_TEXT };
@@ -64,6 +65,31 @@ int sqlite_rollback(struct sqlite *sqlite, struct error *error_r);
 bool sqlite_is_pending(const struct sqlite *sqlite);
 /* Ends the turn's transaction, if there is one. -1: everything written since the last commit is undone. */
 int sqlite_commit(struct sqlite *sqlite, struct error *error_r);
+
+/* ---- with sync_later; without it nothing is ever to be done here ---- */
+
+/* Commits and waits for the disk, as sqlite_commit does without sync_later. */
+int sqlite_commit_now(struct sqlite *sqlite, struct error *error_r);
+
+/* Is there something to sync? Then sqlite_sync is to be called, on any thread, which makes all durable that was
+ * committed until now; then sqlite_synced, where the database is used. Meanwhile it can be used, and committed to. */
+bool sqlite_seal(struct sqlite *sqlite);
+void sqlite_sync(struct sqlite *sqlite);
+/* -1: it is not durable, nor what was committed since. The database was opened again: what was in it counts no longer,
+ * although some of it may have survived (nobody was told that it would). */
+int sqlite_synced(struct sqlite *sqlite, struct error *error_r);
+
+/* Is the log so long that it should be copied into the database? Then sqlite_checkpoint, on any thread, and then
+ * sqlite_end_checkpoint, where the database is used: true when the log was cut. Until that is sealed and synced,
+ * sqlite_is_cut, and sqlite_commit must not be called. */
+bool sqlite_begin_checkpoint(struct sqlite *sqlite);
+void sqlite_checkpoint(struct sqlite *sqlite);
+bool sqlite_end_checkpoint(struct sqlite *sqlite);
+bool sqlite_is_cut(const struct sqlite *sqlite);
+
+/* Closes the file and opens it again, after a failure: what is open is lost. When that fails too, every use says so and
+ * tries again, at most once a second. */
+void sqlite_reopen(struct sqlite *sqlite);
 
 /* "3.40.1" */
 const char *sqlite_version(void);

@@ -124,6 +124,7 @@ void dispatch_unpause(struct server *server, struct session_id id)
 	if (session == NULL || --session->n_parked > 0)
 		return;
 	session_sm_unparked(session);
+	session_sm_goes_on(session);
 	stream_resume(session);
 }
 

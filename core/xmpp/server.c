@@ -3,6 +3,7 @@
 #include "xmpp/server.h"
 
 #include "base/mem.h"
+#include "net/hold.h"
 #include "net/loop.h"
 #include "xml/stanza.h"
 #include "xmpp/host.h"
@@ -65,6 +66,7 @@ void server_init(struct server *server, struct loop *loop)
 	list_init(&server->sm_due);
 	list_init(&server->acks_due);
 	list_init(&server->heard);
+	list_init(&server->unsure);
 	hash_init(&server->hosts, HOSTS_MAX);
 	list_init(&server->sessions);
 	list_init(&server->ended);
@@ -73,6 +75,7 @@ void server_init(struct server *server, struct loop *loop)
 	list_init(&server->parked);
 	list_init(&server->parked_events);
 	list_init(&server->awake);
+	loop_on_dispatch_end(loop, sm_duty_dispatch_ends, server);
 	loop_on_turn_end(loop, TURN_FLUSH, sm_duty_turn_ends, server);
 	loop_on_turn_end(loop, TURN_FREE, free_ended, server);
 }

@@ -101,8 +101,8 @@ struct server {
 	struct sm_budget sm_budget; /* of streams between servers */
 	struct sm_budget sm_c2s_budget, sm_away_budget; /* of clients: connected (not bounded here), and not */
 	struct list sm_due;      /* by struct session_sm.due_link */
-	struct list heard;       /* who has counted stanzas in this turn, by struct sm_duty.heard_link */
-	uint32_t n_taken_back;   /* turns that could not be stored, of those that are over */
+	struct list heard;       /* who has counted stanzas in this dispatch, by struct sm_duty.heard_link */
+	struct list unsure;      /* and in those that are not durable yet, by struct sm_duty.unsure_link */
 	struct list acks_due;    /* who was asked in this turn, by struct sm_duty.ack_link */
 	struct timer *sweep;     /* gives back the parsers of quiet streams, and in quiet moments memory */
 	struct server_ops ops;

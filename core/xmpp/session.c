@@ -180,6 +180,7 @@ int session_send_on(struct session *session, const struct stanza *stanza)
 		return -1;
 	if (!session->has_filters)
 		return session->transport->send(session, stanza);
+	stream_hold(session);
 	/* A filter may change what it is given, so it gets a copy of its own. */
 	struct stanza *copy = stanza_clone(stanza, stanza_root(stanza));
 	session->server->ops.filter(session, &copy, true);

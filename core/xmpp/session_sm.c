@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "bus/bus.h"
 #include "net/conn.h"
+#include "net/hold.h"
 #include "net/loop.h"
 #include "xml/stanza.h"
 #include "xml/write.h"
@@ -31,7 +32,9 @@ struct session_sm {
 	struct timer *timer;      /* when to ask, and what to do while the answer is due; NULL until the first */
 	struct sm_duty duty;
 	struct list due_link;     /* server.sm_due: is_lost or is_to_read is set */
-	uint32_t sent_before, received_before; /* this turn, while duty is on the list of who was heard in it */
+	struct counts {
+		uint32_t sent, received;
+	} before, unsure[2];      /* this dispatch, while duty is heard in it; the first that waits for a batch */
 	int64_t asked_ms, hibernated_ms;
 	bool is_resumable : 1;
 	bool is_resuming : 1;     /* there is a carrier, but nothing goes there yet */
@@ -165,12 +168,10 @@ void session_sm_set_inactive(struct session *session, bool is_inactive)
 
 /* ---- out ---- */
 
-static void note_turn(struct session_sm *self)
+static void note_dispatch(struct session_sm *self)
 {
-	if (sm_duty_heard(self->session->server, &self->duty)) {
-		self->sent_before = sm_n_sent(self->sm);
-		self->received_before = sm_n_received(self->sm);
-	}
+	if (sm_duty_heard(self->session->server, &self->duty))
+		self->before = (struct counts){ sm_n_sent(self->sm), sm_n_received(self->sm) };
 }
 
 /* Makes sure that so much more may be kept. False: the session had to end, so that what it has can go elsewhere. */
@@ -211,7 +212,7 @@ static int send_stanza(struct session *session, const struct stanza *stanza)
 		mem_free(text);
 		return -1;
 	}
-	note_turn(self);
+	note_dispatch(self);
 	sm_sent(self->sm, written, 0, 0);
 	server_count(session, stanza, SERVER_OUT);
 	bool is_on_its_way = can_write(self) && self->below->send_text(session, written) == 0;
@@ -246,6 +247,7 @@ static void close_counted(struct session *session, const char *condition, const 
 		session_end(session, text != NULL ? text : condition);
 		return;
 	}
+	output_hold_for(session->server->loop, loop_newest_batch(session->server->loop));
 	acknowledge(self);
 	self->below->close(session, condition, text);
 }
@@ -266,8 +268,16 @@ void session_sm_received(struct session *session)
 {
 	if (session->sm == NULL)
 		return;
-	note_turn(session->sm);
+	note_dispatch(session->sm);
 	sm_received(session->sm->sm);
+}
+
+void session_sm_goes_on(struct session *session)
+{
+	struct session_sm *self = session->sm;
+	if (self == NULL || !sm_duty_heard(session->server, &self->duty))
+		return;
+	self->before = (struct counts){ sm_n_sent(self->sm), sm_n_received(self->sm) - 1 };
 }
 
 void session_sm_refuse_count(struct session *session, struct slice h, uint32_t n_sent)
@@ -351,17 +361,19 @@ static void do_soon(struct session_sm *self)
 	list_add_last(&server->sm_due, &self->due_link);
 }
 
-/* It is as if nothing had come or gone: a client that comes back sends again what was lost, and is not told what did
- * not happen. */
-static void on_lost(struct sm_duty *duty)
+static void on_unsure(struct sm_duty *duty, unsigned which) { owner(duty)->unsure[which] = owner(duty)->before; }
+
+/* It is as if nothing had come or gone since: a client that comes back sends again what was lost, and is not told what
+ * did not happen. */
+static void on_lost(struct sm_duty *duty, unsigned which)
 {
 	struct session_sm *self = owner(duty);
-	sm_rewind(self->sm, self->sent_before, self->received_before);
+	sm_rewind(self->sm, self->unsure[which].sent, self->unsure[which].received);
 	self->is_lost = true;
 	do_soon(self);
 }
 
-static const struct sm_duty_kind duty_kind = { acknowledge_duty, on_lost };
+static const struct sm_duty_kind duty_kind = { acknowledge_duty, on_unsure, on_lost };
 
 /* ---- begin and end ---- */
 
@@ -479,6 +491,8 @@ void session_sm_go_on(struct session *session, struct slice answer)
 	if (self == NULL || !self->is_resuming)
 		return;
 	self->is_resuming = false;
+	/* The answer, and what is sent again, may tell of what is not durable yet. */
+	output_hold_for(session->server->loop, loop_newest_batch(session->server->loop));
 	self->below->send_bytes(session, answer);
 	const struct sm_kept *at = NULL;
 	double sent_s;

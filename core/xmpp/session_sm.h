@@ -33,6 +33,8 @@ void session_sm_free(struct session_sm **self);
 bool session_sm_handle(struct session *session, const struct stanza *stanza);
 /* A stanza came in, and is about to be handled. Harmless without stream management. */
 void session_sm_received(struct session *session);
+/* The stanza that came last had to wait, and is being handled in this dispatch, too. */
+void session_sm_goes_on(struct session *session);
 /* Asks what has arrived, even when all is known to have: an answer shows that the client is there. */
 void session_sm_ask(struct session *session);
 /* Nobody looks at the client's screen: it is asked less often. */

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "net/conn.h"
+#include "net/hold.h"
 #include "net/loop.h"
 #include "xml/parser.h"
 #include "xml/stanza.h"
@@ -417,6 +418,12 @@ int stream_start_tls(struct session *session, struct tls_context *context, const
 	return 0;
 }
 
+void stream_hold(struct session *session)
+{
+	if (session->stream != NULL)
+		conn_hold_output(session->stream->conn, loop_held_by(session->server->loop));
+}
+
 void stream_pause(struct session *session)
 {
 	if (session->stream != NULL)
@@ -431,6 +438,8 @@ void stream_resume(struct session *session)
 			session->transport->resumed(session);
 		return;
 	}
+	/* What has waited may have written to a store: the sender hears nothing more before that is durable. */
+	stream_hold(session);
 	conn_resume(stream->conn);
 	stream_go_on(stream);
 }

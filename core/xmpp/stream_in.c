@@ -7,6 +7,7 @@
 
 #include "base/mem.h"
 #include "net/conn.h"
+#include "net/hold.h"
 #include "net/loop.h"
 #include "xml/parser.h"
 #include "xml/stanza.h"
@@ -293,6 +294,7 @@ static void run_parser(struct stream *stream)
 		if (result == PARSER_MORE)
 			break;
 		stream->was_reset = false;
+		loop_dispatch(loop, stream->conn);
 		if (result == PARSER_FAILED)
 			stream_fail(stream, parser_condition(stream->parser), parser_text(stream->parser));
 		else if (result == PARSER_FOOTER)
@@ -304,6 +306,7 @@ static void run_parser(struct stream *stream)
 			break;
 	}
 	stream->is_running = false;
+	loop_dispatch_late(loop);
 	if (stream->conn == NULL) {
 		stream_free(stream);
 		return;

@@ -195,6 +195,9 @@ void stream_bound(struct session *session);
 void stream_proven(struct session *session);
 /* The session has ended; the stream says goodbye if it has not, and goes with its conn. */
 void stream_session_ended(struct session *session);
+/* What the running dispatch has for the session may be kept back and said in a later one: it waits for the disk all the
+ * same (net/hold.h). */
+void stream_hold(struct session *session);
 /* A dispatch of this session waits: no further input until stream_resume. */
 void stream_pause(struct session *session);
 

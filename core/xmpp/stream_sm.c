@@ -1,12 +1,13 @@
 /* Stream management (XEP-0198) between servers: when it asks, what it answers, and what becomes of the rest. The
  * counting is in sm.c; that it is offered and agreed on is up to modules (mod_smacks).
  *
- * Always true: what sm_duty.h says of <a/>; when a turn could not be stored, the streams that had sent something in it
- * have ended; one question is open at a time. */
+ * Always true: what sm_duty.h says of <a/>; when something could not be stored, the streams that had sent something
+ * meanwhile have ended; one question is open at a time. */
 #include <stdio.h>
 
 #include "base/log.h"
 #include "net/conn.h"
+#include "net/hold.h"
 #include "net/loop.h"
 #include "xml/stanza.h"
 #include "xmpp/ns.h"
@@ -121,6 +122,8 @@ void stream_sm_acknowledge(struct stream *stream)
 {
 	if (stream->sm == NULL || !sm_counts_in(stream->sm) || stream->session == NULL || stream->has_sent_footer)
 		return;
+	/* It speaks for all that came, also for what is not durable yet. */
+	output_hold_for(stream->server->loop, loop_newest_batch(stream->server->loop));
 	char text[64];
 	int len = snprintf(text, sizeof(text), "<a " XMLNS_SM " h='%u'/>",
 			   sm_handled(stream->sm, stream->session->n_parked > 0));
@@ -129,13 +132,20 @@ void stream_sm_acknowledge(struct stream *stream)
 
 static void acknowledge(struct sm_duty *duty) { stream_sm_acknowledge(list_entry(duty, struct stream, duty)); }
 
-/* Who has sent what could not be stored must not read that it was handled. */
-static void on_lost(struct sm_duty *duty)
+static void on_unsure(struct sm_duty *duty, unsigned which)
 {
+	(void)duty;
+	(void)which;
+}
+
+/* Who has sent what could not be stored must not read that it was handled. */
+static void on_lost(struct sm_duty *duty, unsigned which)
+{
+	(void)which;
 	conn_abort(list_entry(duty, struct stream, duty)->conn, "what it has sent could not be stored");
 }
 
-const struct sm_duty_kind stream_sm_duty = { acknowledge, on_lost };
+const struct sm_duty_kind stream_sm_duty = { acknowledge, on_unsure, on_lost };
 
 /* ---- what comes in ---- */
 

@@ -10,49 +10,84 @@
 -- driver does not have are made of those it has.
 --
 -- Always true: a store whose driver is missing answers every call with nil and an error; it never pretends to be empty.
--- In the server, what a turn writes is committed together before anything the turn says leaves it; drivers take part by
--- join_commit. When that fails, the hosts of the writers fire "storage-write-failed", and nothing the turn said leaves:
--- those connections close. Then, for a minute, every write is committed by itself, so that who writes to a full disk is
--- told so at once and nobody else suffers.
+-- In the server, what is written gathers, and is made durable together, on a thread, while the next writes gather;
+-- drivers take part by join_commit. What somebody says who has written leaves when that is durable (core/net/hold.h).
+-- When it fails, the hosts of the writers fire "storage-write-failed", and what waited does not leave: those
+-- connections close. Then, for a minute, every write is committed by itself, so that who writes to a full disk is told
+-- so at once and nobody else suffers.
 
 local config = require "prosody.core.configmanager";
 local datamanager = require "prosody.util.datamanager";
 local keys = require "prosody.util.archive".keys;
 local log = require "prosody.util.logger".init("storagemanager");
-local monotonic = require "prosody.util.time".monotonic;
 
 local prosody = prosody;
 local hosts = prosody.hosts;
+
+local has_native, native = pcall(require, "couplet.native");
+local is_server = prosody.process_type == "prosody" and has_native and native.on_commit ~= nil;
 
 local olddm = datamanager;
 local storagemanager = { olddm = olddm };
 
 local aliases = { sqlite = "sql", null = "none" };
 
--- Turns
+-- Batches
 
 local participants = {}; -- in the order they joined
 local gathering = false;
+local syncing; -- list of the participants whose jobs are on the thread; nil: none is
 
 --- Are writes made durable by commit() (true), or must drivers do it before they answer (false, outside the server)?
 function storagemanager.gathers()
 	return gathering;
 end
 
---- Keeps fn until leave_commit. fn() makes what its driver wrote durable: true, or nil, error and the list
--- { { host =, user =, store = }, ... } of the writes that are lost.
-function storagemanager.join_commit(fn)
-	participants[#participants + 1] = fn;
+--- May a driver that takes part leave the waiting for the disk to a thread?
+function storagemanager.syncs_later()
+	return is_server;
 end
 
-function storagemanager.leave_commit(fn)
+--- The dispatch that runs has written: what it says leaves when the batch is durable, whose number this is.
+function storagemanager.hold()
+	return is_server and native.hold() or nil;
+end
+
+--- The dispatch that runs has read what is durable with that batch.
+function storagemanager.hold_for(batch)
+	if batch then native.hold_for(batch); end
+end
+
+--- Runs a job of a driver on a thread, then done(). No output waits for it.
+function storagemanager.in_background(job, done)
+	native.background({ job }, done);
+end
+
+-- Waits for all that threads do.
+local function drain()
+	if is_server then native.finish_disk_work(); end
+end
+
+--- Keeps participant until leave_commit. Whoever writes for it calls hold(). It has commit(), which makes what was
+-- written durable: true, or nil, error and the list { { host =, user =, store = }, ... } of the writes that are lost.
+-- One that need not wait for the disk has also, with the same results: end_turn(), at the end of turns ("later":
+-- nothing can be sealed yet); seal() -> a job for native.sync that makes durable what was written until now, or nil;
+-- synced(), once that has been done. A function is a participant with no more than commit.
+function storagemanager.join_commit(participant)
+	if type(participant) == "function" then participant = { commit = participant }; end
+	if not participant.seal then participant.end_turn = participant.end_turn or participant.commit; end
+	participants[#participants + 1] = participant;
+end
+
+function storagemanager.leave_commit(participant)
+	drain();
 	for i = #participants, 1, -1 do
-		if participants[i] == fn then table.remove(participants, i); end
+		if participants[i] == participant or participants[i].commit == participant then table.remove(participants, i); end
 	end
 end
 
 local function report_lost(err, writers)
-	log("error", "What was stored in this turn is lost (%d writes): %s", #writers, err);
+	log("error", "What was stored just now is lost (%d writes): %s", #writers, err);
 	for _, writer in ipairs(writers) do
 		local host = hosts[writer.host];
 		if host and host.events then
@@ -63,51 +98,92 @@ local function report_lost(err, writers)
 	end
 end
 
---- Ends the turn's writes: true, or nil, error when some of them are lost.
-function storagemanager.commit()
-	local result, first_error = true, nil;
-	for i = 1, #participants do
-		local ok, err, writers = participants[i]();
-		if not ok then
-			result, first_error = nil, first_error or err;
-			report_lost(err, writers or {});
+-- Calls a method of those of the list that have it. True, or nil and the first error when some writes are lost; and
+-- whether one of them said "later".
+local function ask_all(list, method)
+	local result, first_error, is_later = true, nil, false;
+	for i = 1, #list do
+		local fn = list[i][method];
+		if fn then
+			local ok, err, writers = fn();
+			if not ok then
+				result, first_error = nil, first_error or err;
+				report_lost(err, writers or {});
+			elseif ok == "later" then
+				is_later = true;
+			end
 		end
 	end
-	return result, first_error;
+	return result, first_error, is_later;
 end
 
---- true: writes wait for commit(), which somebody must call at every turn's end.
+--- Makes durable what was written: true, or nil, error when some of it is lost.
+function storagemanager.commit()
+	drain();
+	local ok, err = ask_all(participants, "commit");
+	return ok, err;
+end
+
+--- true: writes wait for commit(), or for the end of the turn.
 function storagemanager.gather(on)
 	if gathering and not on then storagemanager.commit(); end
 	gathering = on;
 	olddm.gather(on);
 end
 
-storagemanager.join_commit(olddm.commit);
+storagemanager.join_commit { commit = olddm.commit, seal = olddm.seal, synced = olddm.synced };
 
 local distrust_seconds = 60; -- how long after a failure each write is committed by itself
-local trusts_again_at;
+local trusts_again; -- the timer
 
---- What the server does at the end of every turn: true, or nil when what the turn said must not leave.
-function storagemanager.end_turn()
-	if storagemanager.commit() then
-		if trusts_again_at and monotonic() >= trusts_again_at then
-			trusts_again_at = nil;
-			storagemanager.gather(true);
-		end
-		return true;
-	end
-	trusts_again_at = monotonic() + distrust_seconds;
+-- Some writes are lost. What is said about them must not leave, whatever carries it.
+local function distrust()
+	prosody.events.fire_event("storage-output-lost");
+	if trusts_again then trusts_again:stop(); end
+	trusts_again = native.timer(distrust_seconds, function () storagemanager.gather(true); end);
 	storagemanager.gather(false);
 	return nil;
 end
 
-if prosody.process_type == "prosody" then
-	local found, native = pcall(require, "couplet.native");
-	if found and native.on_commit then
-		native.on_commit(storagemanager.end_turn);
-		storagemanager.gather(true);
+-- A batch is durable (true), or not (nil).
+local function on_synced()
+	local sealed = syncing;
+	syncing = nil;
+	if ask_all(sealed, "synced") then return true; end
+	return distrust();
+end
+
+-- Hands what has gathered to the thread.
+local function sync()
+	local jobs, sealed = {}, {};
+	for i = 1, #participants do
+		local participant = participants[i];
+		local job = participant.seal and participant.seal();
+		if job then
+			jobs[#jobs + 1], sealed[#sealed + 1] = job, participant;
+		end
 	end
+	if not jobs[1] then return true; end
+	syncing = sealed;
+	native.sync(jobs, on_synced);
+	return "later";
+end
+
+--- What the server does at the end of a turn when something that was written is not durable: true when all is now,
+-- "later" when it is not yet, nil when what waits for it must not leave.
+function storagemanager.end_turn()
+	if not gathering then return true; end
+	local ok, _, is_later = ask_all(participants, "end_turn");
+	if not ok then return distrust(); end
+	if syncing or is_later then return "later"; end
+	return sync();
+end
+
+if is_server then
+	native.on_commit(storagemanager.end_turn);
+	storagemanager.gather(true);
+	-- The last turn is the last one: what waits for the disk must leave with it.
+	prosody.events.add_handler("server-stopped", function () storagemanager.gather(false); end, -1000);
 end
 
 -- Drivers

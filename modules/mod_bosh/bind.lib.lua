@@ -51,6 +51,7 @@ return function (parts, limits)
 
 	--- Text that is to be sent; false when too much waits already.
 	function bind:queue_text(text)
+		self.batch = native.newest_batch()
 		self.n_bytes = self.n_bytes + #text
 		if self.n_bytes > QUEUE_BYTES then return false end
 		table.insert(self.queue, text)
@@ -111,6 +112,17 @@ return function (parts, limits)
 		self:schedule()
 		return true
 	end
+
+	--- Something that was written is lost: who may have heard of it, or is about to, must not.
+	local function drop_lost()
+		for _, one in pairs(binds) do
+			if one.batch and not native.is_over(one.batch) then
+				one.queue, one.n_bytes, one.answers = {}, 0, {}
+				one:fail("internal-server-error")
+			end
+		end
+	end
+	module:hook_global("storage-output-lost", drop_lost)
 
 	-- Time
 

@@ -1,5 +1,6 @@
 --- What a request is answered with: <body/>, in a response of its own (XEP-0124 6, 7).
 
+local native = require "couplet.native"
 local xml_escape = require "prosody.util.stanza".xml_escape
 
 local NS_BIND, NS_STREAMS = "http://jabber.org/protocol/httpbind", "http://etherx.jabber.org/streams"
@@ -22,7 +23,9 @@ function body.text(attributes, payload)
 	return table.concat(parts)
 end
 
+--- What it says may have been decided in an earlier turn, by what is not durable yet: it waits for that.
 function body.send(response, text)
+	native.hold_for()
 	response.headers.content_type = "text/xml; charset=utf-8"
 	response.headers.cache_control = "no-store"
 	response.on_destroy = nil

@@ -1,6 +1,7 @@
 --- The database, one connection for all hosts that name the same file, and how operations on it succeed or fail.
--- Gives { db =, shared =, must =, read =, write =, users =, first_columns =, release = }.
+-- Gives { db =, batches =, shared =, must =, read =, write =, users =, first_columns =, release = }.
 
+local new_batches = module:require "batches".new;
 local storagemanager = require "prosody.core.storagemanager";
 
 local host = module.host;
@@ -57,7 +58,7 @@ local function database_path()
 	return storagemanager.olddm.get_data_path() .. "/" .. name;
 end
 
--- { db =, n_users = hosts that use it, writers = { ... } of this turn, counts = { archive -> items }, commit = fn }
+-- { db =, n_users = hosts that use it, batches = (batches.lib.lua), counts = { archive -> items } }
 local databases = module:shared("/*/storage_sql/databases");
 local path = database_path();
 
@@ -70,27 +71,21 @@ local function open_database()
 	if directory then assert(require "prosody.util.files".mkdir(directory)); end
 	local db, err = require "prosody.util.sqlite3".open(path, {
 		synchronous = durability[tune];
+		sync_later = storagemanager.syncs_later();
 		busy_timeout_ms = math.floor(module:get_option_period("sqlite_busy_timeout", 3) * 1000);
 	});
 	if not db then error(err, 0); end
 	local ok, failure = pcall(prepare_schema, db);
 	err = not ok and (type(failure) == "table" and failure.storage_error or failure);
-	if ok then ok, err = db:commit(); end
+	if ok then ok, err = db:commit_now(); end
 	if not ok then
 		db:close();
 		error(("database %s: %s"):format(path, err), 0);
 	end
 
-	local database = { db = db, n_users = 0, writers = {}, counts = {}, n_counts = 0 };
-	function database.commit()
-		local writers = database.writers;
-		if writers[1] ~= nil then database.writers = {}; end
-		local committed, why = db:commit();
-		if committed then return true; end
-		database.counts, database.n_counts = {}, 0;
-		return nil, ("database %s: %s"):format(path, why), writers;
-	end
-	storagemanager.join_commit(database.commit);
+	local database = { db = db, n_users = 0, counts = {}, n_counts = 0 };
+	database.batches = new_batches(db, path, function () database.counts, database.n_counts = {}, 0; end);
+	storagemanager.join_commit(database.batches);
 	return database;
 end
 
@@ -100,15 +95,15 @@ if not database then
 	databases[path] = database;
 end
 database.n_users = database.n_users + 1;
-local db = database.db;
+local db, batches = database.db, database.batches;
 
 -- Called when the module is unloaded: the last host closes the database.
 local function release()
 	database.n_users = database.n_users - 1;
 	if database.n_users > 0 then return; end
 	databases[path] = nil;
-	storagemanager.leave_commit(database.commit);
-	local ok, err = database.commit();
+	storagemanager.leave_commit(batches);
+	local ok, err = batches.commit();
 	if not ok then module:log("error", "%s", err); end
 	db:close();
 end
@@ -125,23 +120,23 @@ local function caught(ok, ...)
 	error(failure, 0);
 end
 
--- fn(...) reads; failures of the database become nil, error.
-local function read(fn, ...)
-	return caught(pcall(fn, ...));
+-- fn(user, store, ...) reads (user nil: everybody's); failures of the database become nil, error.
+local function read(fn, user, store, ...)
+	batches.knows(host, store, user);
+	return caught(pcall(fn, user, store, ...));
 end
 
 -- Ends an operation that wrote: true, or nil, error.
 local function finish(user, store)
-	if not storagemanager.gathers() then return database.commit(); end
-	local writers = database.writers;
-	writers[#writers + 1] = { host = host, user = user ~= "" and user or nil, store = store };
+	if not storagemanager.gathers() then return batches.commit(); end
+	batches.wrote(host, store, user);
 	return true;
 end
 
 -- Ends one that did not. Outside the server this also gives the write lock back.
 local function give_up()
 	db:rollback();
-	if not storagemanager.gathers() then database.commit(); end
+	if not storagemanager.gathers() then batches.commit(); end
 end
 
 -- fn(...) writes for a user in a store, all of it or nothing. It gives nil, error to refuse, having written nothing.
@@ -158,7 +153,7 @@ local function write(user, store, fn, ...)
 		if ok then ok, err = finish(user, store); end
 		if ok then return table.unpack(results, 2, results.n); end
 	end
-	if not storagemanager.gathers() then database.commit(); end
+	if not storagemanager.gathers() then batches.commit(); end
 	database.counts, database.n_counts = {}, 0;
 	module:log("error", "%s", err);
 	return nil, err;
@@ -177,6 +172,7 @@ end
 
 --- An iterator over the users that a query of host and store gives.
 local function users(sql, store)
+	batches.knows(host, store, nil);
 	local rows, err = db:query(sql, host, store);
 	if not rows then
 		module:log("error", "%s", err);
@@ -187,6 +183,7 @@ end
 
 return {
 	db = db;
+	batches = batches;
 	shared = database;
 	must = must;
 	read = read;

@@ -135,7 +135,7 @@ function map:set_keys(username, changes)
 	return write(username or "", self.store, map_set_keys, username or "", self.store, changes);
 end
 
-local function map_get_all(store, key)
+local function map_get_all(_, store, key)
 	local result = {};
 	for _, row in ipairs(must(db:query(SELECT_ALL, host, store, has_row(key) and key or ""))) do
 		local user = row[1];
@@ -149,11 +149,11 @@ local function map_get_all(store, key)
 end
 
 function map:get_all(key)
-	return read(map_get_all, self.store, key);
+	return read(map_get_all, nil, self.store, key);
 end
 
 local function map_delete_all(store, key)
-	for user in pairs(map_get_all(store, key)) do map_set_keys(user, store, { [key] = map.remove }); end
+	for user in pairs(map_get_all(nil, store, key)) do map_set_keys(user, store, { [key] = map.remove }); end
 	return true;
 end
 

@@ -37,6 +37,7 @@ local STORES_OF_USER = [[SELECT DISTINCT "store" FROM "prosody" WHERE "host" = ?
 --- Names of the stores of a user, of the host itself (nil), or of all (true).
 function driver:stores(username)
 	local rows, err;
+	database.batches.knows(host, nil, nil);
 	if username == true then
 		rows, err = db:query(STORES_OF_ALL, host);
 	else

@@ -103,7 +103,8 @@ end
 -- Writing
 
 local gathering = false;
-local writers = {}; -- of this turn: path -> { host =, user =, store = }
+local writers = {}; -- of the batch that gathers: path -> { host =, user =, store = }
+local sealed = {};  -- of the one that is being synced
 local lists = {};   -- path -> { bytes =, items = } of lists whose end we have seen or written
 local n_lists = 0;
 
@@ -133,23 +134,47 @@ local function remember_list(path, bytes, items)
 	lists[path] = { bytes = bytes, items = items };
 end
 
---- Makes the writes of the turn durable: true, or nil, error and { { host =, user =, store = }, ... } of those lost.
-local function commit()
-	local turn = writers;
-	if next(turn) then writers = {}; end
-	local ok, err, lost_paths = files.commit();
-	if ok then return true; end
-	local lost = {};
+-- Adds to `lost` whose writes were lost with those paths.
+local function add_lost(lost, batch, lost_paths)
 	for _, path in ipairs(lost_paths) do
-		for written, writer in pairs(turn) do
+		for written, writer in pairs(batch) do
 			if written == path or s_match(written, "^(.*)/") == path then
 				lost[#lost + 1] = writer;
-				turn[written] = nil;
+				batch[written] = nil;
 			end
 		end
 	end
+end
+
+-- What became of a batch, as files.commit and files.synced tell it.
+local function settle(ok, err, lost_paths)
+	local batch = sealed;
+	sealed = {};
+	if ok then return true; end
+	local lost = {};
+	add_lost(lost, batch, lost_paths);
+	add_lost(lost, writers, lost_paths);
 	lists, n_lists = {}, 0;
 	return nil, err, lost;
+end
+
+--- Makes what was written durable: true, or nil, error and { { host =, user =, store = }, ... } of the writes that are
+-- lost.
+local function commit()
+	if next(writers) then sealed, writers = writers, {}; end
+	return settle(files.commit());
+end
+
+--- The same without waiting for the disk: a job for native.sync, nil when there is nothing to be done; and what to call
+-- after it, which gives what commit gives.
+local function seal()
+	local job = files.seal();
+	if job then sealed, writers = writers, {}; end
+	return job;
+end
+
+local function synced()
+	return settle(files.synced());
 end
 
 -- Nobody's data is thrown away because of a damaged file: it is an error to read it and to write it.
@@ -442,4 +467,6 @@ return {
 	purge = purge;
 	gather = gather;
 	commit = commit;
+	seal = seal;
+	synced = synced;
 };

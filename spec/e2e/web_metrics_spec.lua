@@ -82,6 +82,7 @@ describe("The figures of a server", function()
 		local after = figures()
 		assert.truthy(after.couplet_turn_seconds_count > before.couplet_turn_seconds_count)
 		assert.truthy(after.couplet_commit_seconds_count > before.couplet_commit_seconds_count)
+		assert.truthy(after.couplet_sync_seconds_count > before.couplet_sync_seconds_count)
 		assert.equal(after.couplet_turn_seconds_count, after['couplet_turn_seconds_bucket{le="+Inf"}'])
 		local call = 'couplet_lua_call_seconds_count{call="iq/self/jabber:iq:private:query"}'
 		assert.equal((before[call] or 0) + 1, after[call])

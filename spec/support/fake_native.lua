@@ -182,6 +182,11 @@ local function new_native(world)
 	function native.tls_context(settings) return tls_context(world, settings) end
 	function native.on_signal(name, fn) world.signals[name] = fn end
 	function native.on_commit() end
+	function native.finish_disk_work() end
+	function native.hold() return 1 end
+	function native.hold_for() end
+	function native.newest_batch() end
+	function native.is_over() return true end
 	function native.options() end
 	function native.shutdown(code) world.exit_code = code end
 	function native.log(level, name, text) table.insert(world.logged, { level = level, name = name, text = text }) end
