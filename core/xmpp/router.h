@@ -2,7 +2,7 @@
  *
  * A dispatch fires pre-NAME/TARGET for what clients send, then NAME/TARGET on the receiving host, then, when nobody
  * answered, what the RFC says of unanswered stanzas. It lives on the C stack; when a hook waits it is copied to the
- * heap (parked), reading from its session pauses, and router_resume goes on with the next hook in a later turn. */
+ * heap (parked), reading from its session pauses, and it goes on with the next hook in a later turn. */
 #ifndef XMPP_ROUTER_H
 #define XMPP_ROUTER_H
 

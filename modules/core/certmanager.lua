@@ -17,6 +17,7 @@ local files = require "prosody.util.files"
 local logger = require "prosody.util.logger"
 local native = require "couplet.native"
 local new_sslconfig = require "prosody.util.sslconfig".new
+local sorted_keys = require "prosody.util.table".sorted_keys
 
 local log = logger.init("certmanager")
 
@@ -347,16 +348,6 @@ function _M.create_context(host, mode, ...)
 	return context, nil, settings
 end
 
--- The hosts in order, so that the one whose certificate stands in for unknown names is always the same.
-local function host_names()
-	local names = {}
-	for name in pairs(hosts) do
-		names[#names + 1] = name
-	end
-	table_sort(names)
-	return names
-end
-
 local function prefix_ssl(prefix, port)
 	local option = config.get("*", prefix .. "_ssl")
 	if type(option) == "table" and type(option[port]) == "table" then
@@ -375,7 +366,8 @@ function _M.create_service_context(service, port)
 		return nil, err
 	end
 	local default_host
-	for _, name in ipairs(found and {} or host_names()) do
+	-- In order, so that the one whose certificate stands in for unknown names is always the same.
+	for _, name in ipairs(found and {} or sorted_keys(hosts)) do
 		found, err = _M.find_host_cert(name)
 		if found then
 			default_host = name
@@ -394,7 +386,7 @@ function _M.create_service_context(service, port)
 	end
 	log("debug", "Port %d (%s) uses %s%s", port, service.name, settings.certificate,
 		default_host and " for unknown names" or "")
-	for _, name in ipairs(host_names()) do
+	for _, name in ipairs(sorted_keys(hosts)) do
 		local host_context = _M.create_context(name, "server", own_ssl, config.rawget(name, "ssl"), service.ssl_config)
 		if host_context then
 			context:set_sni(to_ascii(name) or name, host_context)

@@ -13,6 +13,7 @@ local config = require "prosody.core.configmanager"
 local logger = require "prosody.util.logger"
 local pluginloader = require "prosody.core.pluginloader"
 local set = require "prosody.util.set"
+local sorted_keys = require "prosody.util.table".sorted_keys
 
 local log = logger.init("modulemanager")
 
@@ -84,13 +85,9 @@ end
 
 --- All items of a key on a host, each with the module that added it: a list of { source =, item = }.
 function _M.get_items_with_source(key, host)
-	local found, names = {}, {}
+	local found = {}
 	local modules = modules_of(host) or {}
-	for name in pairs(modules) do
-		names[#names + 1] = name
-	end
-	table_sort(names)
-	for _, name in ipairs(names) do
+	for _, name in ipairs(sorted_keys(modules)) do
 		local object = modules[name].module
 		for _, item in ipairs(object.items[key] or {}) do
 			found[#found + 1] = { source = object, item = item }
@@ -467,12 +464,7 @@ end
 prosody.events.add_handler("host-activated", _M.load_modules_for_host)
 
 prosody.events.add_handler("host-deactivated", function (host)
-	local names = {}
-	for name in pairs(modules_of(host) or {}) do
-		names[#names + 1] = name
-	end
-	table_sort(names)
-	for _, name in ipairs(names) do
+	for _, name in ipairs(sorted_keys(modules_of(host) or {})) do
 		if _M.is_loaded(host, name) then
 			_M.unload(host, name)
 		end

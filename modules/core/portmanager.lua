@@ -20,13 +20,13 @@ local logger = require "prosody.util.logger"
 local multitable = require "prosody.util.multitable"
 local native = require "couplet.native"
 local parse_cidr = require "prosody.util.ip".parse_cidr
+local sorted_keys = require "prosody.util.table".sorted_keys
 
 local log = logger.init("portmanager")
 
 local prosody = _G.prosody
 local ipairs, pairs, pcall, tonumber, tostring, type = ipairs, pairs, pcall, tonumber, tostring, type
-local io_open, table_concat, table_insert = io.open, table.concat, table.insert
-local table_remove, table_sort = table.remove, table.sort
+local io_open, table_concat, table_insert, table_remove = io.open, table.concat, table.insert, table.remove
 
 local _M = {}
 local _ENV = nil
@@ -304,12 +304,8 @@ end
 --- Opens the ports of all services: when the modules are loaded, before privileges are dropped.
 function _M.activate_all()
 	is_ready = true
-	local names, total = {}, 0
-	for name in pairs(services) do
-		names[#names + 1] = name
-	end
-	table_sort(names)
-	for _, name in ipairs(names) do
+	local total = 0
+	for _, name in ipairs(sorted_keys(services)) do
 		total = total + (_M.activate(name) or 0)
 	end
 	return total

@@ -2,11 +2,10 @@
 
 local hostmanager = require "prosody.core.hostmanager"
 local portmanager = require "prosody.core.portmanager"
+local sorted_keys = require "prosody.util.table".sorted_keys
 
 local function list(self)
-	local names = {}
-	for name in pairs(prosody.hosts) do table.insert(names, name) end
-	table.sort(names)
+	local names = sorted_keys(prosody.hosts)
 	for _, name in ipairs(names) do
 		local kind = prosody.hosts[name].type
 		self.session.print(kind == "component" and name .. " (component)" or name)

@@ -1,13 +1,7 @@
 --- module in the admin's shell: what is loaded where.
 
 local modulemanager = require "prosody.core.modulemanager"
-
-local function sorted_names(map)
-	local names = {}
-	for name in pairs(map) do table.insert(names, name) end
-	table.sort(names)
-	return names
-end
+local sorted_keys = require "prosody.util.table".sorted_keys
 
 -- Gives the hosts a command is for: the one named, or all that fn(host) wants; "*" stands for the server itself.
 local function hosts_for(host, fn)
@@ -16,7 +10,7 @@ local function hosts_for(host, fn)
 		return { host }
 	end
 	local found = {}
-	for _, name in ipairs(sorted_names(prosody.hosts)) do
+	for _, name in ipairs(sorted_keys(prosody.hosts)) do
 		if fn(name) then table.insert(found, name) end
 	end
 	if fn("*") then table.insert(found, 1, "*") end
@@ -73,7 +67,7 @@ local function list(self, host)
 	if not hosts then return nil, err end
 	for _, where in ipairs(hosts) do
 		self.session.print(where .. ":")
-		for _, name in ipairs(sorted_names(modulemanager.get_modules(where) or {})) do
+		for _, name in ipairs(sorted_keys(modulemanager.get_modules(where) or {})) do
 			self.session.print("    " .. name)
 		end
 	end
@@ -92,9 +86,9 @@ local function info(self, name, host)
 		self.session.print("    file: " .. tostring(object.path or "?"))
 		local kind, text = object:get_status()
 		if text and text ~= "" then self.session.print(("    status: %s (%s)"):format(text, kind)) end
-		local dependencies = sorted_names(object.dependencies or {})
+		local dependencies = sorted_keys(object.dependencies or {})
 		if dependencies[1] then self.session.print("    needs: " .. table.concat(dependencies, ", ")) end
-		local dependants = sorted_names(object.reverse_dependencies or {})
+		local dependants = sorted_keys(object.reverse_dependencies or {})
 		if dependants[1] then self.session.print("    needed by: " .. table.concat(dependants, ", ")) end
 	end
 	return true

@@ -20,6 +20,7 @@ module:depends("admin_socket")
 local argparse = require "prosody.util.argparse"
 local async = require "prosody.util.async"
 local jid = require "prosody.util.jid"
+local sorted_keys = require "prosody.util.table".sorted_keys
 
 local env = module:shared("env")
 local sections = {} -- name -> { desc =, commands = { name -> { item... } } }
@@ -220,13 +221,6 @@ end
 
 -- ---- help ----
 
-local function sorted_names(map)
-	local names = {}
-	for name in pairs(map) do table.insert(names, name) end
-	table.sort(names)
-	return names
-end
-
 local topics = {
 	console = "Commands are written as words: `user create romeo@example.com`, or as Lua: "
 		.. "`user:create(\"romeo@example.com\")`. A line that starts with > is Lua, with the whole server in reach. "
@@ -242,7 +236,7 @@ local function help(session, topic, command_name)
 	local section = topic and sections[topic]
 	if section then
 		if section.desc then print(section.desc) print("") end
-		for _, name in ipairs(sorted_names(section.commands)) do
+		for _, name in ipairs(sorted_keys(section.commands)) do
 			local item = section.commands[name][1].item
 			if not command_name or name == command_name then
 				print("  " .. usage_of(item))
@@ -257,10 +251,10 @@ local function help(session, topic, command_name)
 		return nil, ("There is no help on %q"):format(topic)
 	end
 	print("Commands:")
-	for _, name in ipairs(sorted_names(sections)) do
+	for _, name in ipairs(sorted_keys(sections)) do
 		print(("  %-12s %s"):format(name, sections[name].desc or ""))
 	end
-	print("Topics:      " .. table.concat(sorted_names(topics), ", "))
+	print("Topics:      " .. table.concat(sorted_keys(topics), ", "))
 	print("More:        help SECTION, help TOPIC")
 	return true
 end

@@ -11,9 +11,10 @@
 -- Always true: what is not understood is an error that names the mend; it is never taken for something else.
 local config = require "prosody.core.configmanager"
 local new_ip = require "prosody.util.ip".new_ip
+local sorted_keys = require "prosody.util.table".sorted_keys
 local ipairs, pairs, rawget, tonumber, tostring, type = ipairs, pairs, rawget, tonumber, tostring, type
 local s_format, s_match = string.format, string.match
-local io_open, t_concat, t_sort = io.open, table.concat, table.sort
+local io_open, t_concat = io.open, table.concat
 local prosody = rawget(_G, "prosody")
 
 local _ENV = nil
@@ -92,11 +93,7 @@ local function check(wanted)
 	elseif type(wanted) ~= "table" then
 		return nil, "unbound must be a table, such as unbound = { forward = \"192.0.2.1\" }"
 	end
-	local names = {}
-	for name in pairs(checks) do
-		names[#names + 1] = name
-	end
-	t_sort(names)
+	local names = sorted_keys(checks)
 	for name, value in pairs(wanted) do
 		if not checks[name] then
 			return nil, s_format("unbound: there is no \"%s\"; there are %s", tostring(name), t_concat(names, ", "))
@@ -137,12 +134,8 @@ end
 
 -- { name = value or { value, ... } } as a list of pairs, in order of name.
 local function option_pairs(options)
-	local names, list = {}, {}
-	for name in pairs(options or {}) do
-		names[#names + 1] = name
-	end
-	t_sort(names)
-	for _, name in ipairs(names) do
+	local list = {}
+	for _, name in ipairs(sorted_keys(options or {})) do
 		local value = options[name]
 		for _, one in ipairs(config.as_list(value)) do
 			if type(one) == "boolean" then

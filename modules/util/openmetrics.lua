@@ -8,6 +8,7 @@
 -- Always true: a family has at most METRICS_MAX combinations of label values; what comes then counts under "other" in
 -- the place of each (SECURITY E9: peers cannot make memory grow by being many).
 local log = require "prosody.util.logger".init("openmetrics")
+local sorted_keys = require "prosody.util.table".sorted_keys
 local statistics = require "prosody.util.statistics"
 
 local error, ipairs, math_huge, next, pairs, select = error, ipairs, math.huge, next, pairs, select
@@ -67,11 +68,7 @@ end
 
 --- Walks over (label name -> value, metric), in the order of the values.
 function family_mt:iter_metrics()
-	local keys, i = {}, 0
-	for key in pairs(self.metrics) do
-		keys[#keys + 1] = key
-	end
-	t_sort(keys)
+	local keys, i = sorted_keys(self.metrics), 0
 	return function ()
 		i = i + 1
 		local entry = self.metrics[keys[i]]
@@ -207,15 +204,11 @@ end
 --- The text of families (name -> family), and its type. format: "prometheus", or OpenMetrics when nil.
 local function render(families, format)
 	local is_openmetrics = format ~= "prometheus"
-	local names, out = {}, {}
-	for name, family in pairs(families) do
-		if next(family.metrics) then
-			names[#names + 1] = name
+	local out = {}
+	for _, name in ipairs(sorted_keys(families)) do
+		if next(families[name].metrics) then
+			add_family(out, families[name], is_openmetrics)
 		end
-	end
-	t_sort(names)
-	for _, name in ipairs(names) do
-		add_family(out, families[name], is_openmetrics)
 	end
 	out[#out + 1] = is_openmetrics and "# EOF\n" or ""
 	return t_concat(out, "\n"), is_openmetrics and "application/openmetrics-text; version=1.0.0; charset=utf-8"

@@ -10,6 +10,12 @@ describe("util.table", function ()
 		assert.same({ n = 3, 1, nil, 3 }, tables.pack(1, nil, 3))
 		assert.same({ 1, 1, 2 }, tables.move({ 1, 2 }, 1, 2, 2))
 	end)
+
+	it("lists keys in order", function ()
+		assert.same({ "a", "b", "c" }, tables.sorted_keys { c = 1, a = false, b = {} })
+		assert.same({ 1, 2, 9 }, tables.sorted_keys { [9] = 1, "x", "y" })
+		assert.same({}, tables.sorted_keys {})
+	end)
 end)
 
 describe("util.xpcall", function ()

@@ -6,6 +6,7 @@
 local commands = require "prosody.core.config.commands"
 local failure = require "prosody.core.config.failure"
 local files = require "prosody.util.files"
+local sorted_keys = require "prosody.util.table".sorted_keys
 local values = require "prosody.core.config.values"
 
 local copy_value, section_of = values.copy, values.section_of
@@ -14,18 +15,14 @@ local real_globals = _G
 local error, getmetatable, load, next, pairs, pcall = error, getmetatable, load, next, pairs, pcall
 local rawequal, rawget, setmetatable, tonumber, tostring = rawequal, rawget, setmetatable, tonumber, tostring
 local type, xpcall = type, xpcall
-local debug_getinfo, os_getenv, table_sort = debug.getinfo, os.getenv, table.sort
+local debug_getinfo, os_getenv = debug.getinfo, os.getenv
 
 local _M = {}
 local _ENV = nil
 
 local MAX_INCLUDE_DEPTH = 32
 
-local command_names = {}
-for name in pairs(commands) do
-	command_names[#command_names + 1] = name
-end
-table_sort(command_names)
+local command_names = sorted_keys(commands)
 
 local BYTE_ORDER_MARK = "\u{feff}" -- some editors begin a file with it
 

@@ -6,6 +6,7 @@ local nearest = require "prosody.util.spelling".nearest
 local options = require "ctl.check.options"
 local paths = require "prosody.util.paths"
 local pluginloader = require "prosody.core.pluginloader"
+local sorted_keys = require "prosody.util.table".sorted_keys
 local storagemanager = require "prosody.core.storagemanager"
 
 -- Options of the server as a whole: in a host's section nobody reads them.
@@ -24,15 +25,6 @@ local function is_global_option(name)
 		if name:sub(-#ending) == ending then return true end -- with the service in front
 	end
 	return false
-end
-
-local function sorted_keys(map)
-	local names = {}
-	for name in pairs(map) do
-		if type(name) == "string" then table.insert(names, name) end
-	end
-	table.sort(names)
-	return names
 end
 
 local function advice_for(name, names)

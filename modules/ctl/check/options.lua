@@ -6,6 +6,7 @@
 local files = require "prosody.util.files"
 local nearest = require "prosody.util.spelling".nearest
 local pluginloader = require "prosody.core.pluginloader"
+local sorted_keys = require "prosody.util.table".sorted_keys
 
 -- Calls fn(text) for every Lua file below a directory, two folders deep: mod_x.lua, mod_x/x.lib.lua, core/config/x.lua.
 local function each_file(directory, fn, depth)
@@ -52,10 +53,8 @@ end
 local function check(report, config)
 	local quoted, options = read_sources()
 	for _, section in ipairs { "*", table.unpack(config.hosts()) } do
-		local names, unknown = {}, {}
-		for name in pairs(config.getconfig()[section]) do table.insert(names, name) end
-		table.sort(names)
-		for _, name in ipairs(names) do
+		local unknown = {}
+		for _, name in ipairs(sorted_keys(config.getconfig()[section])) do
 			if not quoted[name] and not is_kept_by_loader[name] and not belongs_to_service(name) then
 				local meant = #name >= 5 and nearest(name, options)
 				if meant then
