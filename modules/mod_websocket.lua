@@ -4,7 +4,8 @@
 -- @option cross_domain_websocket          boolean or set: an older name; true lets every page connect
 -- @option websocket_frame_fragment_limit  number, 8: fragments of a message
 -- @option c2s_timeout                     period, 30 seconds: to log in and bind a resource
--- @option c2s_idle_timeout                period, 5 minutes: silence before a ping; as long again, and it is over
+-- @option c2s_idle_timeout                period, 5 minutes: silence before a ping; as long again, and it is over. A
+--                                         minute of silence in the middle of a message is the end, too
 -- @option c2s_stanza_size_limit           bytes, 262144: of a message after login
 -- @option c2s_unauthed_stanza_size_limit  bytes, 8192: before login
 -- @hooks  none        @fires http-message        @stores none
@@ -223,6 +224,7 @@ end
 function listener.onreadtimeout(conn)
 	local socket = sockets[conn]
 	if not socket or socket.is_closed then return end
+	if socket.frames:is_partial() then return end_socket(socket, 1008, "The end of a message did not come") end
 	local bytes_in = conn:counts()
 	if socket.awaits_pong == bytes_in then return lose_socket(socket, 1001, "No answer to a ping") end
 	socket.awaits_pong = bytes_in
@@ -251,9 +253,8 @@ local function start(event)
 			fail(socket, "connection-timeout", "Logging in took too long")
 		end
 	end)
-	conn:set_idle(idle_seconds)
 	server.upgrade(event.response, listener)
-	socket.frames = native.websocket(conn, frames.reader(unauthed_bytes, fragments_max))
+	socket.frames = native.websocket(conn, frames.reader(unauthed_bytes, fragments_max), idle_seconds)
 	module:log("debug", "WebSocket from %s", socket.ip)
 	return true
 end

@@ -24,6 +24,9 @@
 
 enum { TEXT_FRAME = 1, MESSAGE_BYTES_MAX = 64 << 20 };
 
+/* Silence in the middle of a message; then its sender is not waited for any more (SECURITY E6). */
+enum { PARTIAL_MS = 60 * 1000, IDLE_SECONDS_MAX = 366 * 24 * 3600 };
+
 enum web_event { NOTHING, ELEMENT, UNFIT, BINARY, PING, PONG, CLOSE, FAILED };
 static const char *const event_names[] = { "more", "element", "unfit", "binary", "ping", "pong", "close", "failed" };
 
@@ -37,6 +40,8 @@ struct web_socket {
 	bool is_open;                    /* elements are the session's */
 	bool is_waiting;                 /* for the session; the conn is paused */
 	bool is_reading;
+	bool is_partial;                 /* a message has begun: the conn is idle sooner */
+	int64_t idle_ms;
 	size_t message_bytes;
 	enum web_event event;
 	struct stanza *element;          /* of ELEMENT */
@@ -97,6 +102,18 @@ static void take_message(struct web_socket *socket, struct session *session)
 	socket->is_reading = result != WEBSOCKET_MORE;
 }
 
+/* Asked when all is read: what is left waits for its end. */
+static void watch_silence(struct web_socket *socket)
+{
+	struct conn *conn = lua_conn_get(socket->conn);
+	bool is_partial = socket->reader != NULL && socket->ops->is_partial(socket->reader);
+	if (conn == NULL || is_partial == socket->is_partial)
+		return;
+	socket->is_partial = is_partial;
+	bool is_sooner = is_partial && (socket->idle_ms == 0 || socket->idle_ms > PARTIAL_MS);
+	conn_set_idle_ms(conn, is_sooner ? PARTIAL_MS : socket->idle_ms);
+}
+
 /* Reads until there is something for Lua, something waits, or all is read. */
 static void read_messages(struct web_socket *socket)
 {
@@ -116,6 +133,8 @@ static void read_messages(struct web_socket *socket)
 		take_message(socket, session);
 	}
 	socket->is_reading = false;
+	if (socket->event == NOTHING && !socket->is_waiting)
+		watch_silence(socket);
 }
 
 static enum intake_result take_in(void *ctx, struct slice bytes)
@@ -245,18 +264,21 @@ static size_t l_check_bytes(lua_State *L, int index)
 	return (size_t)bytes;
 }
 
-/* native.websocket(conn, reader) -> socket: the conn speaks WebSocket from now on, and its input is the reader's, one
- * of couplet.websocket, which is the socket's then. Its listener's onincoming(conn) is called when socket:next() has
- * something, onfull(conn) when too much came at once. */
+/* native.websocket(conn, reader, idle_seconds) -> socket: the conn speaks WebSocket from now on, and its input is the
+ * reader's, one of couplet.websocket, which is the socket's then. Its listener's onincoming(conn) is called when
+ * socket:next() has something, onfull(conn) when too much came at once, onreadtimeout(conn) after so much silence, or
+ * after a minute's within a message: when socket:is_partial(). */
 static int l_websocket(lua_State *L)
 {
 	struct lua_websocket_reader *handle = luaL_checkudata(L, 2, WEBSOCKET_READER_TYPE);
 	luaL_argcheck(L, handle->reader != NULL, 2, "the reader is closed");
-	l_check_conn(L, 1);
+	lua_Number idle_seconds = luaL_checknumber(L, 3);
+	luaL_argcheck(L, idle_seconds >= 0 && idle_seconds <= IDLE_SECONDS_MAX, 3, "out of range");
+	struct conn *conn = l_check_conn(L, 1);
 	struct web_socket *socket = lua_newuserdatauv(L, sizeof(*socket), 1);
 	*socket = (struct web_socket){
 		.core = lua_core_of(L), .conn = lua_touserdata(L, 1), .ops = handle->ops,
-		.message_bytes = handle->message_bytes,
+		.message_bytes = handle->message_bytes, .idle_ms = (int64_t)(idle_seconds * 1000),
 	};
 	luaL_setmetatable(L, SOCKET_TYPE);
 	lua_pushvalue(L, 1);
@@ -264,6 +286,8 @@ static int l_websocket(lua_State *L)
 	l_set_intake(L, 1, lua_gettop(L), take_in);
 	socket->reader = handle->reader;
 	handle->reader = NULL;
+	if (conn != NULL)
+		conn_set_idle_ms(conn, socket->idle_ms);
 	return 1;
 }
 
@@ -287,6 +311,12 @@ static int l_limit(lua_State *L)
 	socket->message_bytes = l_check_bytes(L, 2);
 	socket->ops->limit(socket->reader, socket->message_bytes);
 	return 0;
+}
+
+static int l_is_partial(lua_State *L)
+{
+	lua_pushboolean(L, l_check_socket(L)->is_partial);
+	return 1;
 }
 
 /* socket:push(bytes) -> false when too much waits: what came before the conn's input did. */
@@ -353,7 +383,7 @@ void l_add_websockets(lua_State *L)
 		{ NULL, NULL },
 	};
 	static const luaL_Reg methods[] = {
-		{ "next", l_next }, { "push", l_push },   { "limit", l_limit },
+		{ "next", l_next },   { "push", l_push },   { "is_partial", l_is_partial }, { "limit", l_limit },
 		{ "carry", l_carry }, { "close", l_close }, { NULL, NULL },
 	};
 	l_new_type(L, SOCKET_TYPE, methods, l_close);

@@ -6,6 +6,7 @@
  *	reader:push(bytes)         -> false when too much waits
  *	reader:next()              -> "more" | "text" | "binary" | "ping" | "pong", payload | "close", code, reason
  *	                            | "failed", code, why
+ *	reader:is_partial()        -> has something begun that is not all here? After "more"
  *	reader:limit(message_bytes), reader:close()
  *	websocket.write(payload, opcode, is_final, reserved, is_masked)    -> frame
  *	websocket.read(bytes, payload_bytes)    -> length, payload, opcode, is_final, reserved, is_masked
@@ -91,6 +92,12 @@ static int l_next(lua_State *L)
 	return has_code ? 3 : 2;
 }
 
+static int l_is_partial(lua_State *L)
+{
+	lua_pushboolean(L, websocket_is_partial(l_check_handle(L)->reader));
+	return 1;
+}
+
 /* ---- single frames ---- */
 
 /* One whose memory goes with the function that asks for it. */
@@ -159,7 +166,8 @@ int luaopen_couplet_websocket(lua_State *L)
 		{ NULL, NULL },
 	};
 	static const luaL_Reg methods[] = {
-		{ "push", l_push }, { "next", l_next }, { "limit", l_limit }, { "close", l_reader_close }, { NULL, NULL },
+		{ "push", l_push }, { "next", l_next },           { "is_partial", l_is_partial },
+		{ "limit", l_limit }, { "close", l_reader_close }, { NULL, NULL },
 	};
 	l_new_type(L, WEBSOCKET_READER_TYPE, methods, l_reader_close);
 	l_new_type(L, BUF_TYPE, NULL, l_buf_close);

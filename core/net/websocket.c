@@ -5,7 +5,6 @@
  * by itself (decisions/0006). */
 #include "net/websocket.h"
 
-#include <stdbool.h>
 #include <string.h>
 #include <wslay/wslay.h>
 
@@ -252,6 +251,11 @@ enum websocket_result websocket_next(struct websocket_reader *reader, struct web
 	}
 }
 
+bool websocket_is_partial(const struct websocket_reader *reader)
+{
+	return reader->unread > 0 || reader->opcode != WSLAY_CONTINUATION_FRAME;
+}
+
 /* ---- what we send ---- */
 
 size_t websocket_head(uint8_t opcode, uint64_t payload_bytes, uint8_t into[WEBSOCKET_HEAD_MAX])
@@ -265,5 +269,5 @@ size_t websocket_head(uint8_t opcode, uint64_t payload_bytes, uint8_t into[WEBSO
 }
 
 const struct websocket_ops websocket_ops = {
-	websocket_reader_free, websocket_limit, websocket_push, websocket_next, websocket_head,
+	websocket_reader_free, websocket_limit, websocket_push, websocket_next, websocket_is_partial, websocket_head,
 };

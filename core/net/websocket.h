@@ -10,6 +10,7 @@
 #ifndef NET_WEBSOCKET_H
 #define NET_WEBSOCKET_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -44,6 +45,9 @@ int websocket_push(struct websocket_reader *reader, struct slice bytes);
 /* The next whole message or control frame. */
 enum websocket_result websocket_next(struct websocket_reader *reader, struct websocket_message *message_r);
 
+/* Has a message or a frame begun that is not all here? To be asked when there is no more. */
+bool websocket_is_partial(const struct websocket_reader *reader);
+
 /* The head of an unmasked, unfragmented frame of ours, for a payload that stands where it is to be sent from. Gives its
  * length. */
 size_t websocket_head(uint8_t opcode, uint64_t payload_bytes, uint8_t into[WEBSOCKET_HEAD_MAX]);
@@ -53,6 +57,7 @@ struct websocket_ops {
 	void (*limit)(struct websocket_reader *reader, size_t message_bytes);
 	int (*push)(struct websocket_reader *reader, struct slice bytes);
 	enum websocket_result (*next)(struct websocket_reader *reader, struct websocket_message *message_r);
+	bool (*is_partial)(const struct websocket_reader *reader);
 	size_t (*head)(uint8_t opcode, uint64_t payload_bytes, uint8_t into[WEBSOCKET_HEAD_MAX]);
 };
 extern const struct websocket_ops websocket_ops;

@@ -2,6 +2,7 @@
 -- Autobahn test suite, whose echo is here a message to oneself. What the reader of frames does with each byte is
 -- specified beside it, in spec/core/net/websocket_spec.lua.
 
+local loop = require "spec.support.loop"
 local support = require "spec.support.web"
 local websocket = require "spec.support.websocket"
 
@@ -150,10 +151,11 @@ describe("A WebSocket's frames", function()
 		fails(ws, nil)
 	end)
 
-	it("that never come are not waited for: half a frame before login", function()
+	it("that come too slowly are not waited for: a byte now and then before login", function()
 		local ws = assert(websocket.connect(server, { tls = true }))
-		ws.conn:sends(frame(TEXT, "<open/>"):sub(1, 5))
 		local texts = {}
+		local bytes = frame(TEXT, ("x"):rep(1000)):gmatch "."
+		repeat ws.conn:sends(bytes()) until loop.try_await(function() return ws.conn:raw() ~= "" end, 0.2)
 		local opcode, payload
 		repeat
 			opcode, payload = ws:frame()
@@ -163,9 +165,23 @@ describe("A WebSocket's frames", function()
 		ws.conn:ends()
 	end)
 
-	it("that never come are not waited for: half a frame after login", function()
+	for name, bytes in pairs {
+		["half a head"] = frame(TEXT, message "x"):sub(1, 3), ["half a payload"] = frame(TEXT, message "x"):sub(1, 40),
+		["half a message"] = frame(TEXT, message "x"):sub(1, 1):gsub("\x81", "\1") .. frame(TEXT, message "x"):sub(2),
+	} do
+		it(("that never come are not waited for: %s before login, and after"):format(name), function()
+			local ws = assert(websocket.connect(server, { tls = true }))
+			ws.conn:sends(bytes)
+			fails(ws, 1008)
+			ws = romeo()
+			ws.conn:sends(frame(TEXT, message "before") .. bytes)
+			echoes(ws, "before")
+			fails(ws, 1008)
+		end)
+	end
+
+	it("of who says nothing at all are asked for with a ping, once", function()
 		local ws = romeo()
-		ws.conn:sends(frame(TEXT, message "x"):sub(1, 9))
 		assert.equal(PING, (ws:frame()))
 		assert.equal(1001, (ws:closes()))
 	end)

@@ -137,6 +137,21 @@ describe("A message", function()
 		assert.equal("text", (reader:next()))
 	end)
 
+	it("that has begun and is not all here is known to be so", function()
+		local reader = wire.reader(100, 8)
+		local function is_partial_after(bytes)
+			reader:push(bytes)
+			repeat until reader:next() == "more"
+			return reader:is_partial()
+		end
+		assert.is_false(is_partial_after "")
+		local first, second = frame(TEXT, "a", { fin = false }), frame(0, "b")
+		for at = 1, #first do assert.is_true(is_partial_after(first:sub(at, at))) end
+		assert.is_true(is_partial_after(frame(PING, "p")))
+		for at = 1, #second do assert.equal(at < #second, is_partial_after(second:sub(at, at))) end
+		assert.is_false(is_partial_after(frame(PING, "p")))
+	end)
+
 	it("costs memory while it comes, and none between messages", function()
 		local T, n, readers = require "couplet_core".base, 500, {}
 		for i = 1, n do readers[i] = wire.reader(1 << 20, 8) end
