@@ -841,3 +841,52 @@ describe("Stream management", function()
 		end)
 	end)
 end)
+
+describe("Stream management while the disk is full", function()
+	local disk, server
+
+	setup(function()
+		local pipe <close> = io.popen "mktemp -d /tmp/couplet-disk.XXXXXX"
+		disk = pipe:read "l"
+		assert(os.execute(("mount -t tmpfs -o size=2m,mode=700 couplet-spec '%s'"):format(disk)), "cannot mount (not root?)")
+		server = Server.start { more_modules = { "offline" }, config = ("data_path = %q; storage = 'sqlite'"):format(disk) }
+		for _, text in ipairs { "No space left", "disk is full", "could not be", "database or disk", "is lost" } do
+			server:expects_error(text)
+		end
+		server:register("absent", "secret")
+		server:register("juliet", "secret")
+	end)
+	teardown(function()
+		os.remove(disk .. "/filler")
+		local ok, why = pcall(function()
+			server:ctl("shell", "c2s:closeall()")
+			server:stop()
+		end)
+		os.execute(("umount '%s' && rmdir '%s'"):format(disk, disk))
+		assert(ok, why)
+	end)
+
+	it("tells of nothing as handled that could not be stored, and takes it when it comes again", function()
+		local juliet = server:client { user = "juliet" }:logs_in()
+		juliet:sends("<enable " .. SM .. " resume='true'/>")
+		local id = juliet:awaits("<enabled " .. SM .. "/>").attr.id
+		juliet:sends("<message to='absent@localhost' id='m1'><body>1</body></message><r " .. SM .. "/>")
+		juliet:receives("<a " .. SM .. " h='1'/>")
+		os.execute(("dd if=/dev/zero of='%s/filler' bs=4k 2>/dev/null"):format(disk))
+		local second = ("<message to='absent@localhost' id='m2'><body>%s</body></message>"):format(("x"):rep(60000))
+		juliet:sends(second .. "<r " .. SM .. "/>")
+		juliet:sees_the_end()
+		for _, stanza in ipairs(juliet.inbox) do assert.not_equal("a", stanza.name) end
+		assert(os.remove(disk .. "/filler"))
+		juliet = server:client { user = "juliet" }:enters()
+		juliet:sends(("<resume %s previd='%s' h='0'/>"):format(SM, id))
+		juliet:receives("<resumed " .. SM .. " h='1'/>")
+		juliet:sends(second .. "<r " .. SM .. "/>")
+		juliet:receives("<a " .. SM .. " h='2'/>")
+		local absent = server:client { user = "absent" }:logs_in()
+		absent:sends "<presence/>"
+		for _, wanted in ipairs { "m1", "m2" } do assert.equal(wanted, absent:awaits("<message/>").attr.id) end
+		absent:settles()
+		for _, stanza in ipairs(absent.inbox) do assert.not_equal("message", stanza.name) end
+	end)
+end)
