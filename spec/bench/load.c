@@ -22,7 +22,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { KEY = 20, BODY_BYTES = 100 };
+enum { KEY = 20, BODY_BYTES = 100, ASK_EACH = 4 };
 
 struct options opt = { .host = "localhost", .user = "user", .password = "secret", .port = 5222 };
 int epoll_fd;
@@ -247,6 +247,8 @@ static void send_message(struct client *c)
 	say(c, "<message%s type='chat' id='m%lu' to='%s%d@%s'><body>%s</body><active "
 	       "xmlns='http://jabber.org/protocol/chatstates'/></message>", own_ns(), c->sent++, opt.user, peer, host_of(peer),
 	    opt.body);
+	if (opt.sm && c->sent % ASK_EACH == 0)
+		say(c, "<r xmlns='urn:xmpp:sm:3'/>");
 }
 
 /* The end of `token` in what came in, NULL when it is not there yet. */
@@ -263,15 +265,29 @@ static void used_up_to(struct client *c, const char *end)
 	c->in_len -= used;
 }
 
+/* Answers what is asked before that place in what came in. */
+static void acknowledge(struct client *c, const char *before)
+{
+	const char *asked = after(c, "<r xmlns=");
+	if (asked != NULL && asked < before)
+		say(c, "<a xmlns='urn:xmpp:sm:3' h='%lu'/>", c->received);
+}
+
 static void count_messages(struct client *c)
 {
 	char *end;
 	while ((end = after(c, "</message>")) != NULL) {
+		if (opt.sm)
+			acknowledge(c, end);
 		used_up_to(c, end);
 		c->received++;
 		total_received++;
 		if (chatting && total_received + (unsigned long)n_clients < goal_received)
 			send_message(c);
+	}
+	if (opt.sm && after(c, "<r xmlns=") != NULL && (end = after(c, "/>")) != NULL && after(c, "<message") == NULL) {
+		acknowledge(c, end);
+		c->in_len = 0;
 	}
 	if (c->in_len > IN_SIZE / 2 && after(c, "<message") == NULL)
 		c->in_len = 0; /* presence of others */
@@ -346,6 +362,20 @@ void step_on(struct client *c)
 				return;
 			used_up_to(c, end);
 			say(c, "<presence%s/>", own_ns());
+			c->step = opt.sm ? PRESENT : ONLINE;
+			n_online += c->step == ONLINE;
+			break;
+		case PRESENT: /* its own presence must not count */
+			if (after(c, "<presence") == NULL)
+				return;
+			c->in_len = 0;
+			say(c, "<enable xmlns='urn:xmpp:sm:3' resume='true'/>");
+			c->step = ENABLING;
+			break;
+		case ENABLING:
+			if ((end = after(c, "<enabled")) == NULL || (end = memchr(end, '>', c->in_len - (size_t)(end - c->in))) == NULL)
+				return;
+			used_up_to(c, end + 1);
 			c->step = ONLINE;
 			n_online++;
 			break;
@@ -582,10 +612,11 @@ static void logins(int count)
 
 static void usage(void)
 {
-	fprintf(stderr, "load PORT PID [between HOST OTHER_HOST OTHER_PORT OTHER_PID] [tls | websocket | bosh]\n"
+	fprintf(stderr, "load PORT PID [between HOST OTHER_HOST OTHER_PORT OTHER_PID] [tls] [sm] [websocket | bosh]\n"
 			"     chat PAIRS WINDOW MESSAGES | flood SENDERS MESSAGES | idle COUNT | login COUNT | hold COUNT\n"
 			"  PID is the server's; its accounts are user0, user1 ... with the password \"secret\".\n"
 			"  between: every other client belongs to another server, so that each pair talks between the two.\n"
+			"  sm: with stream management (XEP-0198); each side asks and answers.\n"
 			"  flood: all senders write to user0, as fast as their connections take it.\n"
 			"  hold logs COUNT clients in, prints \"ready\", and keeps them until standard input ends.\n");
 	exit(2);
@@ -607,6 +638,10 @@ int main(int argc, char **argv)
 	}
 	if (strcmp(argv[0], "tls") == 0) {
 		opt.tls = true;
+		argv++, argc--;
+	}
+	if (strcmp(argv[0], "sm") == 0) {
+		opt.sm = true;
 		argv++, argc--;
 	}
 	if (strcmp(argv[0], "websocket") == 0 || strcmp(argv[0], "bosh") == 0) {

@@ -9,7 +9,7 @@
 enum { IN_SIZE = 16 * 1024, OUT_SIZE = 16 * 1024 };
 
 enum step { CONNECTING, UPGRADING, TLS_HEADER, TLS_PROCEED, TLS_HANDSHAKE, HEADER, CHALLENGE, SUCCESS, BIND_HEADER,
-	    BOUND, ONLINE, FAILED, CLOSED };
+	    BOUND, PRESENT, ENABLING, ONLINE, FAILED, CLOSED };
 enum way { TCP, WEBSOCKET, BOSH };
 
 /* One of the two HTTP connections of a BOSH client. */
@@ -45,6 +45,7 @@ struct options {
 	const char *other_host;
 	int other_port, other_pid;
 	bool tls;
+	bool sm;     /* with stream management: everything is acknowledged, both ways */
 	enum way way;
 	char body[101];
 };

@@ -4,7 +4,7 @@
 -- (spec/bench/load.c). Prosody runs as shipped, with its generational collector, and with 2,000 idle sessions beside
 -- the ones that chat; so does ours. Ratios are what counts: the machine's speed drifts.
 --
--- Usage: make bench BENCH=server, or lua5.4 spec/bench/server_bench.lua [chat|idle|login|start ...]
+-- Usage: make bench BENCH=server, or lua5.4 spec/bench/server_bench.lua [chat|sm|idle|login|start ...]
 
 local socket = require "socket";
 local bench = require "spec.bench.support";
@@ -21,7 +21,8 @@ c2s_ports = { %d }
 c2s_direct_tls_ports = {}
 s2s_ports = {}
 admin_socket = %q
-modules_enabled = { "roster", "saslauth", "tls", "disco", "private", "blocklist", "version", "uptime", "time", "ping" }
+modules_enabled = { "roster", "saslauth", "tls", "disco", "private", "blocklist", "version", "uptime", "time", "ping",
+	"smacks" }
 modules_disabled = { "s2s" }
 c2s_require_encryption = false
 authentication = "internal_hashed"
@@ -102,17 +103,23 @@ function benches.chat()
 	bench_chat("Chat, TLS: 50 pairs, 4 messages in flight each", "tls chat 50 4 40000");
 end
 
+function benches.sm()
+	bench_chat("Chat with stream management, plain: 50 pairs, 4 messages in flight each", "sm chat 50 4 40000");
+end
+
+local names = { [""] = "plain", ["tls "] = "TLS", ["sm "] = "plain, stream management" };
+
 function benches.idle()
 	print "Memory per idle session (2,000 of them; anonymous memory, since code pages are not a session's)";
-	for _, tls in ipairs { "", "tls " } do
+	for _, tls in ipairs { "", "tls ", "sm " } do
 		for _, variant in ipairs { variants[1], variants[3] } do
 			local figures = with_server(variant, function (server)
 				return load_figures(server, ("%sidle %d"):format(tls, idle_sessions));
 			end);
 			print(("  %-26s %7.2f KiB %s (CPU while idle %.2f %%)"):format(variant.label, figures.anon_kib_per_session,
-				tls == "" and "plain" or "TLS", figures.idle_cpu_percent));
+				names[tls], figures.idle_cpu_percent));
 			if variant.key == "couplet" then
-				verdict("KiB per session", figures.anon_kib_per_session, tls == "" and 6 or 20, " KiB");
+				verdict("KiB per session", figures.anon_kib_per_session, tls == "tls " and 20 or 6, " KiB");
 			end
 		end
 	end
@@ -147,7 +154,7 @@ function benches.start()
 end
 
 bench.prepare(accounts);
-local chosen = #arg > 0 and arg or { "start", "login", "idle", "chat" };
+local chosen = #arg > 0 and arg or { "start", "login", "idle", "chat", "sm" };
 for _, name in ipairs(chosen) do
 	assert(benches[name], "no benchmark called "..name)();
 end
