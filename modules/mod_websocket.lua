@@ -224,7 +224,7 @@ end
 function listener.onreadtimeout(conn)
 	local socket = sockets[conn]
 	if not socket or socket.is_closed then return end
-	if socket.frames:is_partial() then return end_socket(socket, 1008, "The end of a message did not come") end
+	if socket.frames:is_partial() then return lose_socket(socket, 1008, "The end of a message did not come") end
 	local bytes_in = conn:counts()
 	if socket.awaits_pong == bytes_in then return lose_socket(socket, 1001, "No answer to a ping") end
 	socket.awaits_pong = bytes_in

@@ -169,7 +169,7 @@ function benches.idle()
 				.anon_kib_per_session;
 		end);
 	end);
-	verdict("couplet, KiB", kib, 12, " KiB");
+	verdict("couplet, KiB", kib, 9, " KiB");
 end
 
 bench.prepare(idle_sessions);
