@@ -188,7 +188,7 @@ bool conn_wants_to_read(const struct conn *conn)
 		return true; /* to see the peer's end */
 	if (conn_is_before_tls(conn) || (conn_is_handshaking(conn) && conn->is_blocked))
 		return false;
-	return !conn->is_soft_paused && !conn->is_owner_paused && !conn->is_rate_paused && !conn->is_held;
+	return !conn->is_soft_paused && !conn->is_owner_paused && !conn->is_rate_paused && !conn->is_input_held;
 }
 
 void conn_update_io(struct conn *conn)
@@ -291,7 +291,7 @@ static bool can_be_idle(const struct conn *conn)
 {
 	return conn->idle_ms > 0 && conn->handler != NULL && conn->handler->idle != NULL && !conn->is_closing &&
 	       !conn->has_peer_ended && !conn->is_soft_paused && !conn->is_owner_paused && !conn->is_rate_paused &&
-	       !conn->is_held;
+	       !conn->is_input_held;
 }
 
 /* Output waits for the socket, not for a connection or a handshake (those have a deadline of their own). */
@@ -435,9 +435,9 @@ void conn_resume(struct conn *conn)
 	conn_want_check(conn);
 }
 
-void conn_hold(struct conn *conn, bool is_held)
+void conn_hold_input(struct conn *conn, bool is_held)
 {
-	conn->is_held = is_held;
+	conn->is_input_held = is_held;
 	conn_update_io(conn);
 }
 

@@ -80,7 +80,7 @@ void conn_pause(struct conn *conn);
 void conn_resume(struct conn *conn);
 
 /* While held nothing is read either: the owner has yet to handle what it got (share.h). Apart from the former. */
-void conn_hold(struct conn *conn, bool is_held);
+void conn_hold_input(struct conn *conn, bool is_held);
 
 /* Flush what is queued, then end (close_notify, FIN), then wait for the peer's end, so that our last words are not lost
  * to a reset. After at most linger_ms it ends anyway. data is not called any more. The first reason given counts; it is

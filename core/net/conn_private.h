@@ -47,7 +47,7 @@ struct conn {
 	bool has_peer_ended : 1;
 	bool is_stranger : 1; /* counted as one */
 	bool is_blocked : 1; /* the socket took no more; EV_WRITE will tell */
-	bool is_over_soft : 1, is_soft_paused : 1, is_owner_paused : 1, is_rate_paused : 1, is_held : 1;
+	bool is_over_soft : 1, is_soft_paused : 1, is_owner_paused : 1, is_rate_paused : 1, is_input_held : 1;
 	uint16_t port;
 	char ip[CONN_IP_SIZE];
 	struct chunk *reserved; /* between conn_reserve and conn_commit */

@@ -93,7 +93,7 @@ struct loop *loop_new(void)
 	list_init(&loop->conns);
 	list_init(&loop->flush);
 	list_init(&loop->dead);
-	list_init(&loop->late);
+	list_init(&loop->put_off);
 	holding_init(&loop->holding);
 	wheel_init(&loop->wheel, loop, conn_check_deadlines);
 	ev_check_init(&loop->turn_start, start_turn);
@@ -147,7 +147,7 @@ void loop_free(struct loop **where)
 static bool has_work(const struct loop *loop)
 {
 	if (!list_is_empty(&loop->deferred) || !list_is_empty(&loop->flush) || !list_is_empty(&loop->dead)
-	    || !list_is_empty(&loop->late))
+	    || !list_is_empty(&loop->put_off))
 		return true;
 	/* What the end of the last turn has written (of a session that ended) is committed soon too. */
 	return loop->holding.is_new && loop->hooks[TURN_COMMIT].count > 0;

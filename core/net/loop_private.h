@@ -43,8 +43,8 @@ struct loop {
 
 	/* Connections: all that live, those with output of this turn, those that end with it. */
 	struct list conns, flush, dead;
-	struct list late; /* shares (share.h) that go on in the next turn */
-	unsigned n_late;  /* that were late in this turn */
+	struct list put_off; /* shares (share.h) that go on in the next turn */
+	unsigned n_put_off;  /* that had been, at the start of this turn */
 	struct chunk_pool chunks;
 	struct wheel wheel;
 	struct holding holding;

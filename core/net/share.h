@@ -1,10 +1,10 @@
 /* Each connection's share of a turn, so that none of them can keep the others waiting: whoever handles what came in on
  * a connection asks before each piece of work whether there is room for it in this turn. If not, it keeps what is left,
- * reads no more meanwhile (conn_hold), and is called in the next turn, in which every other connection has its share
- * too.
+ * reads no more meanwhile (conn_hold_input), and is called in the next turn, in which every other connection has its
+ * share too.
  *
- * A share is a number of pieces and a time, whatever ends first; the time is less when many are late, so that a turn
- * stays short. Nobody is kept from the first piece. */
+ * A share is a number of pieces and a time, whatever ends first; the time is less when many were put off, so that a
+ * turn stays short. Nobody is kept from the first piece. */
 #ifndef NET_SHARE_H
 #define NET_SHARE_H
 
@@ -15,7 +15,7 @@
 #include "net/loop.h"
 
 struct share {
-	struct list late_link; /* loop's */
+	struct list put_off_link; /* loop's */
 	loop_fn *go_on;
 	void *ctx;
 	int64_t ends_ns;

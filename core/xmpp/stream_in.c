@@ -1,8 +1,8 @@
 /* What comes in on a stream: bytes to elements, and each to where the table of its kind sends it. Elements are handed
  * on one by one from the parser, never from inside expat, so any of them may restart or end the stream.
  *
- * Always true: a stream whose input is not handled to the end (it is late, or something of it waits) reads no more;
- * what the peer said before it ended is handled before its end is. */
+ * Always true: a stream whose input is not handled to the end (it is put off, or something of it waits) reads no
+ * more; what the peer said before it ended is handled before its end is. */
 #include <stdio.h>
 
 #include "base/mem.h"
@@ -263,12 +263,12 @@ void stream_other_ended(struct server *server)
 /* ---- all that came ---- */
 
 /* The peer has ended its side of the connection; what it said before is handled first. */
-static void end_unless_late(struct stream *stream)
+static void end_unless_put_off(struct stream *stream)
 {
 	struct session *session = stream->session;
 	if (session == NULL)
 		return;
-	if ((stream->is_late || session->n_parked > 0) && parser_has_rest(stream->parser))
+	if ((stream->is_put_off || session->n_parked > 0) && parser_has_rest(stream->parser))
 		return;
 	static const char reason[] = "the other side closed the connection";
 	stream->has_peer_ended = false;
@@ -281,12 +281,12 @@ static void end_unless_late(struct stream *stream)
 static void run_parser(struct stream *stream)
 {
 	struct loop *loop = stream->server->loop;
-	bool is_late = false;
+	bool is_put_off = false;
 	stream->is_running = true;
 	share_begin(&stream->share);
 	while (stream->session != NULL && !stream->is_deaf && stream->session->n_parked == 0) {
 		if (!share_allows(&stream->share, loop)) {
-			is_late = parser_has_rest(stream->parser);
+			is_put_off = parser_has_rest(stream->parser);
 			break;
 		}
 		struct stanza *stanza = NULL;
@@ -311,13 +311,13 @@ static void run_parser(struct stream *stream)
 		stream_free(stream);
 		return;
 	}
-	if (is_late)
+	if (is_put_off)
 		share_put_off(&stream->share, loop);
-	if (is_late != stream->is_late)
-		conn_hold(stream->conn, is_late);
-	stream->is_late = is_late;
+	if (is_put_off != stream->is_put_off)
+		conn_hold_input(stream->conn, is_put_off);
+	stream->is_put_off = is_put_off;
 	if (stream->has_peer_ended)
-		end_unless_late(stream);
+		end_unless_put_off(stream);
 }
 
 void stream_go_on(struct stream *stream)
@@ -330,7 +330,7 @@ void stream_peer_ended(struct stream *stream)
 {
 	stream->has_peer_ended = true;
 	if (!stream->is_running)
-		end_unless_late(stream);
+		end_unless_put_off(stream);
 }
 
 void stream_take_input(struct stream *stream, struct slice bytes)

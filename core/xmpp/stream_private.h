@@ -111,7 +111,7 @@ struct stream {
 	bool was_reset : 1;      /* since the parser was last asked */
 	bool has_rest : 1;       /* input was left when the stream was reset */
 	bool is_running : 1;     /* in run_parser, which must not be entered twice */
-	bool is_late : 1;        /* input is left for the next turn; the connection is held */
+	bool is_put_off : 1;     /* input is left for the next turn; the connection is held */
 	bool has_peer_ended : 1; /* its connection, but input is left that came before */
 	bool was_used : 1;       /* s2s: a stanza was sent since the last look */
 	bool is_draining : 1;    /* s2s: closes as soon as what we sent is acknowledged */

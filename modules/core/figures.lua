@@ -34,6 +34,8 @@ local list = {
 	accepted = { "counter", "", "Connections that came in.", name = "connections_accepted" },
 	refused = { "counter", "", "Connections that limits turned away.", name = "connections_refused" },
 	handshakes = { "counter", "", "TLS handshakes that were finished.", name = "tls_handshakes" },
+	put_off = { "counter", "", "Times that what a connection had sent was more than its share of a turn.",
+		name = "input_put_off" },
 	bytes_in = { "counter", "bytes", "Bytes that came in.", name = "received" },
 	bytes_out = { "counter", "bytes", "Bytes that went out.", name = "sent" },
 	queued_bytes = { "gauge", "bytes", "Bytes that wait for slow connections.", name = "output_queue" },
