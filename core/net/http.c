@@ -420,10 +420,11 @@ static enum http_result next_head(struct http_reader *reader)
 {
 	struct slice input = buf_slice(&reader->input);
 	size_t skipped = input.len >= 2 && input.ptr[0] == '\r' && input.ptr[1] == '\n' ? 2 : 0;
+	size_t end = input.len < reader->limits.head_bytes ? input.len : reader->limits.head_bytes;
+	const char *found;
 	/* A lone LF is found before it can hide the end. */
-	for (size_t at = reader->searched; at < input.len && at < reader->limits.head_bytes; at++) {
-		if (input.ptr[at] != '\n')
-			continue;
+	for (size_t at = reader->searched; at < end && (found = memchr(input.ptr + at, '\n', end - at)) != NULL; at++) {
+		at = (size_t)(found - input.ptr);
 		if (at == 0 || input.ptr[at - 1] != '\r')
 			return fail(reader, 400, "Lines must end with CR LF");
 		if (at < skipped + 2 || input.ptr[at - 2] != '\n')
