@@ -25,6 +25,7 @@ local sinks = {} -- how to remove each sink in use
 local kinds = {} -- kind of sink -> function (settings, levels) -> remove | nil, error
 local verbose = false
 local foreground = true
+local has_console = false
 
 -- Which levels: level -> true. Unknown names are reported by the caller.
 local function level_set(wanted)
@@ -163,20 +164,24 @@ end
 -- Adds the sinks of the configuration. Gives how to remove each, and complaints.
 local function open_sinks()
 	local opened = {}
+	has_console = false
 	local rules, complaints = rules_of(config.get("*", "log") or default_option())
 	for _, rule in ipairs(rules) do
 		local remove, err = add_sink(rule)
 		if remove then
 			opened[#opened + 1] = remove
+			has_console = has_console or rule.to == "console"
 		else
 			complaints[#complaints + 1] = "log: " .. err
 		end
 	end
 	if verbose then
+		has_console = true
 		opened[#opened + 1] = kinds.console({}, level_set { min = "debug" })
 	end
 	if #opened == 0 then
 		-- Somebody must hear what is wrong.
+		has_console = true
 		opened[#opened + 1] = kinds.console({}, level_set { min = "info" })
 	end
 	return opened, complaints
@@ -187,6 +192,11 @@ end
 function _M.start(is_verbose, is_foreground)
 	verbose, foreground = is_verbose, is_foreground
 	_M.reload_logging()
+end
+
+--- Does what is logged appear on the terminal?
+function _M.is_on_console()
+	return has_console
 end
 
 --- Opens files anew (they may have been rotated) and follows the configuration.

@@ -122,6 +122,9 @@ end
 -- After the log is open: to the log, and to the terminal when nobody else tells it.
 local function fail_logged(text)
 	log("error", "%s", text)
+	if not require "prosody.core.loggingmanager".is_on_console() then
+		stderr:write("couplet: ", text, "\n", "couplet: the log may say more\n")
+	end
 	return EXIT_FAILURE
 end
 

@@ -104,6 +104,17 @@ describe("Start-up", function ()
 		assert.is_string(world.log_has("error", "No port could be opened"))
 	end)
 
+	it("tells the terminal why it does not start when the log goes elsewhere", function ()
+		local text, code = written("stderr", function ()
+			world.taken["* 9999"] = "Address already in use"
+			return run('log = "couplet.log" ' .. with_port)
+		end)
+		assert.equal(2, code)
+		assert.matches("couplet: No port could be opened", text)
+		text = written("stderr", function () return run(with_port) end)
+		assert.equal("", text)
+	end)
+
 	it("does not start beside another server with the same data", function ()
 		world.file("data/prosody.pid", "1\n") -- init is always there
 		assert.equal(2, run())
