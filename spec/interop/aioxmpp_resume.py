@@ -34,7 +34,7 @@ async def main():
     client.on_stream_suspended.connect(lambda why: tell("DOWN"))
     client.on_stream_resumed.connect(lambda: tell("RESUMED"))
     client.on_stream_established.connect(lambda: tell("IN"))
-    client.on_stream_destroyed.connect(lambda why: tell("ANEW"))
+    client.on_stream_destroyed.connect(lambda *why: tell("ANEW"))
     dispatcher = client.summon(aioxmpp.dispatcher.SimpleMessageDispatcher)
     dispatcher.register_callback(None, None, lambda message: tell("HEARD", message.body.any()))
     reader = asyncio.StreamReader()
