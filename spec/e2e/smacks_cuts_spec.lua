@@ -121,7 +121,6 @@ describe("People whose connections break at random while they talk", function()
 	end)
 	teardown(function()
 		for _, old in ipairs(server.left) do old:vanishes() end
-		server:ctl("shell", "c2s:closeall()")
 		server:stop()
 	end)
 

@@ -62,10 +62,7 @@ describe("Stream management", function()
 	end
 
 	local function stop()
-		if server:is_running() then
-			server:ctl("shell", "c2s:closeall()")
-			server:stop()
-		end
+		server:stop()
 		server = nil
 	end
 
@@ -858,10 +855,7 @@ describe("Stream management while the disk is full", function()
 	end)
 	teardown(function()
 		os.remove(disk .. "/filler")
-		local ok, why = pcall(function()
-			server:ctl("shell", "c2s:closeall()")
-			server:stop()
-		end)
+		local ok, why = pcall(server.stop, server)
 		os.execute(("umount '%s' && rmdir '%s'"):format(disk, disk))
 		assert(ok, why)
 	end)

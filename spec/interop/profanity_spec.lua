@@ -2,6 +2,7 @@
 
 local certs = require "spec.support.certs"
 local outside = require "spec.support.outside"
+local proxy = require "spec.support.proxy"
 
 describe("profanity", function()
 	local server, screen
@@ -87,6 +88,31 @@ describe("profanity", function()
 		screen:types "/sub allow juliet@localhost"
 		juliet:awaits "<presence from='romeo@localhost' type='subscribed'/>"
 		juliet:awaits "<presence from='romeo@localhost/{any}'/>"
+	end)
+
+	it("resumes its session when its connection breaks, and shows what was sent meanwhile (XEP-0198)", function()
+		local juliet = server:client { user = "juliet", resource = "balcony" }:logs_in():appears()
+		local between = proxy.start(server.port)
+		finally(function() between:stop() end)
+		local position = server:log_position()
+		begins()
+		screen:types "/reconnect 1"
+		connects({ mode = "force", port = function() return between.port end }, "romeo", "secret")
+		screen:shows "logged in successfully"
+		server:awaits_log("the session can be resumed", position)
+		juliet:sends "<message to='romeo@localhost' type='chat'><body>first</body></message>"
+		screen:shows "<< chat message"
+		between:go_down()
+		juliet:sends "<message to='romeo@localhost' type='chat'><body>second</body></message>"
+		juliet:settles()
+		between:come_up()
+		server:awaits_log("is resumed by", position)
+		juliet:sends "<message to='romeo@localhost' type='chat'><body>third</body></message>"
+		screen:types "/win 2"
+		screen:shows "third"
+		for _, word in ipairs { "first", "second", "third" } do
+			assert.equal(1, select(2, screen:screen():gsub(word, "")), word)
+		end
 	end)
 
 	it("shows what was sent while away, after a restart of the server", function()

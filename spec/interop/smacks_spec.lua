@@ -32,10 +32,7 @@ for _, one in ipairs(clients) do
 		end)
 		teardown(function()
 			if between then between:stop() end
-			if server then
-				server:ctl("shell", "c2s:closeall()")
-				server:stop()
-			end
+			if server then server:stop() end
 		end)
 		before_each(function()
 			romeo = server:client { user = "romeo", resource = "orchard" }:logs_in():appears()

@@ -303,13 +303,13 @@ end
 local LIVE = [[> (function(native)
 		local counts, links = native.counts(), 0
 		for session in native.sessions() do
-			if session.type:find "^s2s" then links = links + 1 end
+			if session.type:find "^s2s" or session.hibernating then links = links + 1 end
 		end
 		return ("sessions=%d stanzas=%d"):format(counts.sessions - links, counts.live_stanzas)
 	end)(require "couplet.native")]]
 
---- What is alive in the server now: { sessions = (one of each host included, streams between servers not: they stay
--- for an hour), stanzas = }.
+--- What is alive in the server now: { sessions = (one of each host included; streams between servers not, they stay
+-- for an hour, nor what waits for a client to come back), stanzas = }.
 function server:live()
 	local said, code = self:ctl("shell", (LIVE:gsub("%s+", " ")))
 	local sessions, stanzas = said:match "sessions=(%d+) stanzas=(%d+)"
