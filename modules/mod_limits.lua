@@ -3,7 +3,7 @@
 -- @option limits          table: kind ("c2s", "s2sin") -> { rate = "10kb/s", burst = "2s" }. rate is in bytes, k and M
 --                         are thousands and millions; burst is a time at that rate, or an amount ("256kb").
 -- @option unlimited_jids  set of JIDs: accounts whose sessions are not limited once they are in
--- @hooks  stream-features, s2s-stream-features, resource-bind, config-reloaded        @fires none        @stores none
+-- @hooks  stream-features, s2s-stream-features, resource-bind, smacks-hibernation-end, config-reloaded        @fires none        @stores none
 -- @spec   spec/modules/mod_limits_spec.lua
 
 module:set_global()
@@ -97,6 +97,15 @@ function module.add_host(module) -- luacheck: ignore 431
 	module:hook("resource-bind", function (event)
 		if unlimited_jids:contains(jid_bare(event.session.full_jid)) then
 			unlimit(event.session)
+		end
+	end)
+
+	-- The session goes on over a connection that was another's until now (XEP-0198).
+	module:hook("smacks-hibernation-end", function (event)
+		local session = event.resumed
+		session.rate_limited = true
+		if unlimited_jids:contains(jid_bare(session.full_jid)) then
+			unlimit(session)
 		end
 	end)
 end

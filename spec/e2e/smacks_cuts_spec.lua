@@ -92,6 +92,31 @@ function person:returns()
 	for _, text in ipairs(self.unacked) do self:write(text) end
 end
 
+-- After a restart of the server: the old session is no more, but how much of it was handled is known.
+function person:begins_anew()
+	local client = self.server:client { user = self.user, tls = "none", mechanism = "PLAIN" }:enters()
+	self.client = client
+	client:sends(("<resume %s previd='%s' h='%d'/>"):format(SM, self.id, self.h))
+	local failed = client:receives("<failed " .. SM .. "/>")
+	self:acknowledged(tonumber(failed.attr.h))
+	client:binds()
+	client:sends("<enable " .. SM .. " resume='true'/>")
+	self.id = client:awaits("<enabled " .. SM .. "/>").attr.id
+	self.h, self.acked = 0, 0
+	table.insert(self.unacked, 1, "<presence/>")
+	for _, text in ipairs(self.unacked) do self:write(text) end
+end
+
+-- What was heard, without what came again because nobody could know that it had arrived.
+function person:heard_once()
+	local once, seen = {}, {}
+	for _, id in ipairs(self.heard) do
+		if not seen[id] then table.insert(once, id) end
+		seen[id] = true
+	end
+	return once
+end
+
 function person:is_done()
 	self:looks()
 	return #self.heard == self.server.people[self.partner].said
@@ -163,6 +188,34 @@ describe("People whose connections break at random while they talk", function()
 			one.client:sends("<r " .. SM .. "/>")
 			one:acknowledged(tonumber(one.client:awaits("<a " .. SM .. "/>").attr.h))
 			assert.same({}, one.unacked)
+		end
+	end)
+
+	it("hear it also when the server is stopped in the middle of it, and started again (SECURITY P11)", function()
+		for round = 1, 3 do
+			for _ = 1, 10 do
+				for _, one in ipairs(all) do
+					one:looks()
+					one:says_something()
+				end
+				loop.turn(0)
+			end
+			if round == 2 then all[1]:is_cut() end
+			server:signal(15)
+			for _, one in ipairs(all) do
+				loop.await(function() return one.client.closed or one == all[1] end, "the end of " .. one.user)
+				one:looks()
+			end
+			server:awaits_exit()
+			server:run()
+			for _, one in ipairs(all) do one:begins_anew() end
+		end
+		for _, one in ipairs(all) do
+			loop.await(function()
+				one:looks()
+				return #one:heard_once() == server.people[one.partner].said or one.client.closed
+			end, function() return ("%s to hear the last of %s"):format(one.user, one.partner) end)
+			for i, id in ipairs(one:heard_once()) do assert.equal(("%s-%d"):format(one.partner, i), id) end
 		end
 	end)
 

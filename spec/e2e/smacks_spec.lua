@@ -2,6 +2,7 @@
 -- of what was not acknowledged. SECURITY D11, B2, B7, P11.
 
 local bosh = require "spec.support.bosh"
+local loop = require "spec.support.loop"
 local Server = require "spec.support.server"
 local websocket = require "spec.support.websocket"
 
@@ -35,6 +36,13 @@ module:hook("pre-message/bare", function (event)
 	module:log("info", "holds a message")
 	wait()
 end, 1000)
+for _, state in ipairs { "active", "inactive" } do
+	module:hook("iq-set/host/urn:example:witness:" .. state, function (event)
+		module:fire_event("csi-client-" .. state, { origin = event.origin })
+		event.origin.send(st.reply(event.stanza))
+		return true
+	end)
+end
 module:hook("iq-set/host/urn:example:witness:release", function (event)
 	held()
 	event.origin.send(st.reply(event.stanza))
@@ -343,6 +351,20 @@ describe("Stream management", function()
 			juliet:leaves()
 		end)
 
+		it("clients that nobody looks at only after more stanzas (XEP-0352)", function()
+			with "smacks_max_inactive_unacked_stanzas = 4"
+			local juliet = person "juliet"
+			juliet:asks "<iq type='set' to='localhost'><inactive xmlns='urn:example:witness'/></iq>"
+			for i = 1, 5 do says(romeo, i) end -- with the answer to the iq that is six
+			for i = 1, 4 do juliet:receives(("<message id='m%d'/>"):format(i)) end
+			juliet:receives("<r " .. SM .. "/>")
+			juliet:receives "<message id='m5'/>"
+			juliet:sends("<a " .. SM .. " h='5'/>")
+			juliet:asks "<iq type='set' to='localhost'><active xmlns='urn:example:witness'/></iq>"
+			juliet:awaits("<r " .. SM .. "/>")
+			juliet:leaves()
+		end)
+
 		it("who says nothing for long, and takes who does not answer for gone", function()
 			with "c2s_idle_timeout = 1; smacks_max_ack_delay = 1; smacks_ack_timeout = 2"
 			local juliet, id = person "juliet"
@@ -434,6 +456,31 @@ describe("Stream management", function()
 			again:is_thrown_out "conflict"
 			hears_no_message(third)
 			third:leaves()
+		end)
+
+		it("is the last one's of several that resume it at the same time (SECURITY D11)", function()
+			local juliet, id = person "juliet"
+			is_cut(juliet)
+			says(romeo, 1)
+			romeo:settles()
+			local all = {}
+			for i = 1, 3 do all[i] = server:client { user = "juliet" }:enters() end
+			for i = 1, 3 do all[i]:sends(("<resume %s previd='%s' h='0'/>"):format(SM, id)) end
+			local winner
+			loop.await(function()
+				local n_open = 0
+				for _, one in ipairs(all) do
+					if not one.closed then n_open, winner = n_open + 1, one end
+				end
+				return n_open == 1
+			end, "all but one to be closed")
+			for _, one in ipairs(all) do
+				hears(one, 1)
+				if one ~= winner then one:is_thrown_out "conflict" end
+			end
+			says(romeo, 2)
+			hears(winner, 2)
+			winner:leaves()
 		end)
 
 		it("may have more on the way behind the question", function()

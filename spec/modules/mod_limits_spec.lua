@@ -17,8 +17,8 @@ describe("mod_limits", function ()
 	teardown(function () server:stop() end)
 
 	-- Seconds until so many times 4 kB that somebody sends to himself have been through the server.
-	local function seconds_for(user, times)
-		local who = server:person(user)
+	local function seconds_for(user, times, who)
+		who = who or server:person(user)
 		local body = ("x"):rep(4000)
 		local begun = loop.now()
 		for _ = 1, times do
@@ -32,6 +32,17 @@ describe("mod_limits", function ()
 
 	it("slows down who sends too fast", function ()
 		assert.is_true(seconds_for("romeo", 10) > 0.5)
+	end)
+
+	it("does not slow down who is exempt and has come back over another connection (XEP-0198)", function ()
+		local old = server:person "escalus"
+		old:sends "<enable xmlns='urn:xmpp:sm:3' resume='true'/>"
+		local id = old:awaits "<enabled xmlns='urn:xmpp:sm:3'/>".attr.id
+		local who = server:client { user = "escalus" }:enters()
+		who:sends(("<resume xmlns='urn:xmpp:sm:3' previd='%s' h='0'/>"):format(id))
+		who:awaits "<resumed xmlns='urn:xmpp:sm:3'/>"
+		assert.is_true(seconds_for("escalus", 500, who) < 50)
+		who:leaves()
 	end)
 
 	it("does not slow down who is exempt", function ()
