@@ -326,11 +326,23 @@ local function merged_settings(found, ...)
 	return settings:final()
 end
 
+-- A name alone would be left out in silence.
+local function check_ssl_option(host)
+	for _, section in ipairs { "*", host } do
+		local ssl = config.rawget(section, "ssl")
+		if ssl ~= nil and type(ssl) ~= "table" then
+			log("error", "%sssl should be a table, so it is left out; write ssl = { certificate = \"x.crt\", key = \"x.key\" }",
+				config.place(section, "ssl"))
+		end
+	end
+end
+
 --- A context for a host: mode is "server" or "client"; the tables that follow (ssl options) are laid over what was
 -- found, the earlier ones over the later. The context and the settings used; or nil and a sentence.
 function _M.create_context(host, mode, ...)
 	local found, err
 	if mode == "server" then
+		check_ssl_option(host)
 		found, err = _M.find_host_cert(host)
 	end
 	local settings = merged_settings(found and { certificate = found.certificate, key = found.key }, ...)

@@ -59,6 +59,13 @@ describe("Certificates", function ()
 		assert.matches("`coupletctl cert generate h.example` makes one", err, 1, true)
 	end)
 
+	it("are asked for in a table; what is none is named with its line", function ()
+		local path = world.file("prosody.cfg.lua", 'VirtualHost "capulet.example"\n\tssl = "capulet.crt"\n')
+		assert(world.load("configmanager").load(path))
+		certmanager.create_context("capulet.example", "server", "capulet.crt")
+		assert.is_string(world.log_has("error", "prosody.cfg.lua:2: ssl should be a table"))
+	end)
+
 	it("are found by the names inside, wildcards too, the one that holds longest", function ()
 		os.execute(("mkdir -p '%s/certs/deep'"):format(world.directory))
 		local function make(path, names, days)
