@@ -20,7 +20,7 @@ struct sm {
 	struct sm_kept *first, **last;
 	size_t bytes;          /* of blocks and texts kept */
 	uint32_t n_kept;
-	uint32_t n_uncounted;  /* of these, the oldest, which no <a/> is about */
+	uint32_t n_uncounted;  /* of these, the oldest, which no h counts; the first <a/> tells that they came, too */
 	uint32_t n_sent, n_acked;
 	uint32_t n_received, n_handled;
 	uint32_t n_unasked;    /* sent since the last <r/> */
@@ -176,6 +176,8 @@ void sm_drop_first(struct sm *sm)
 
 void sm_forget_written(struct sm *sm, uint64_t written)
 {
+	if (sm->is_counting_out)
+		return;
 	while (sm->n_uncounted > 0 && sm->first->end <= written)
 		sm_drop_first(sm);
 }
@@ -218,7 +220,7 @@ enum sm_ack sm_acknowledge(struct sm *sm, struct slice h)
 
 bool sm_may_ask(const struct sm *sm)
 {
-	return sm->is_agreed_out && !sm->is_asked && sm->n_sent != sm->n_acked;
+	return sm->is_agreed_out && !sm->is_asked && sm_n_unacked(sm) > 0;
 }
 
 bool sm_should_ask(const struct sm *sm)
@@ -238,7 +240,12 @@ void sm_asked(struct sm *sm)
 void sm_forget_question(struct sm *sm) { sm->is_asked = false; }
 
 uint32_t sm_n_sent(const struct sm *sm) { return sm->n_sent; }
-uint32_t sm_n_unacked(const struct sm *sm) { return sm->is_counting_out ? sm->n_sent - sm->n_acked : 0; }
+
+uint32_t sm_n_unacked(const struct sm *sm)
+{
+	return sm->is_counting_out ? sm->n_sent - sm->n_acked + sm->n_uncounted : 0;
+}
+
 uint32_t sm_n_kept(const struct sm *sm) { return sm->n_kept; }
 size_t sm_kept_bytes(const struct sm *sm) { return sm->bytes; }
 

@@ -4,9 +4,10 @@
  *
  * Always true: counters run modulo 2^32, each direction for itself; what was sent and counted is kept, as the bytes
  * that were written, until it is acknowledged; what is sent while nobody counts (the peer cannot, or is not asked
- * yet) is kept until it has left for the socket. So when the stream breaks, everything still kept either never left,
- * and may be sent again elsewhere, or may or may not have arrived. What is kept is bounded in stanzas and bytes, and
- * in bytes for all streams together. */
+ * yet) is kept until it has left for the socket, or, where somebody begins to count meanwhile, until the first
+ * acknowledgement. So when the stream breaks, everything still kept either never left, and may be sent again elsewhere,
+ * or may or may not have arrived. What is kept is bounded in stanzas and bytes, and in bytes for all streams
+ * together. */
 #ifndef XMPP_SM_H
 #define XMPP_SM_H
 
@@ -55,7 +56,8 @@ bool sm_has_room(const struct sm *sm, size_t bytes);
 /* A stanza is being sent: copies it. start and end: where it lies in the connection's output, in bytes since it
  * began; both 0 where that does not matter. */
 void sm_sent(struct sm *sm, struct slice text, uint64_t start, uint64_t end);
-/* Forgets what need not be kept any more because it has left for the socket: all uncounted stanzas before `written`. */
+/* Forgets what need not be kept any more because it has left for the socket: all stanzas before `written`, while nobody
+ * counts. */
 void sm_forget_written(struct sm *sm, uint64_t written);
 
 enum sm_ack { SM_ACK_OK, SM_ACK_UNEXPECTED, SM_ACK_MALFORMED, SM_ACK_TOO_HIGH };
@@ -70,7 +72,7 @@ void sm_asked(struct sm *sm);
 void sm_forget_question(struct sm *sm); /* the connection it was asked on is gone */
 
 uint32_t sm_n_sent(const struct sm *sm);   /* modulo 2^32 */
-uint32_t sm_n_unacked(const struct sm *sm);
+uint32_t sm_n_unacked(const struct sm *sm); /* of what is kept, where somebody counts */
 uint32_t sm_n_kept(const struct sm *sm);   /* with the uncounted ones */
 size_t sm_kept_bytes(const struct sm *sm);
 

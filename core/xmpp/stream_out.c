@@ -42,7 +42,9 @@ int stream_write(struct session *session, const struct stanza *stanza)
 	size_t bound = write_bound(stanza, root);
 	struct sm *sm = stream->sm != NULL && stream_is_stanza(stanza, root, stream->kind->content_ns) ? stream->sm : NULL;
 	if (sm != NULL) {
-		sm_forget_written(sm, conn_sent(stream->conn));
+		/* What has left is kept for a while all the same: the peer may be about to ask that we count. */
+		if (!sm_has_room(sm, bound))
+			sm_forget_written(sm, conn_sent(stream->conn));
 		if (!sm_has_room(sm, bound))
 			return -1;
 	}
