@@ -3,7 +3,8 @@
 -- @option limits          table: kind ("c2s", "s2sin") -> { rate = "10kb/s", burst = "2s" }. rate is in bytes, k and M
 --                         are thousands and millions; burst is a time at that rate, or an amount ("256kb").
 -- @option unlimited_jids  set of JIDs: accounts whose sessions are not limited once they are in
--- @hooks  stream-features, s2s-stream-features, resource-bind, smacks-hibernation-end, config-reloaded        @fires none        @stores none
+-- @hooks  stream-features, s2s-stream-features, resource-bind, smacks-hibernation-end, config-reloaded
+-- @fires  none        @stores none
 -- @spec   spec/modules/mod_limits_spec.lua
 
 module:set_global()
