@@ -249,6 +249,8 @@ static int l_finish(lua_State *L, finish_fn *finish)
 /* commit() -> true | nil, error, { paths whose writes were lost } */
 static int l_commit(lua_State *L)
 {
+	if (files_is_syncing(files_of(L)))
+		return luaL_error(L, "a batch is being synced");
 	if (files_is_pending(files_of(L)))
 		return l_finish(L, files_commit);
 	lua_pushboolean(L, 1);
@@ -274,6 +276,8 @@ static int l_seal(lua_State *L)
 /* synced(): as commit() */
 static int l_synced(lua_State *L)
 {
+	if (!files_is_syncing(files_of(L)))
+		return luaL_error(L, "no batch is being synced");
 	return l_finish(L, files_synced);
 }
 

@@ -5,6 +5,7 @@
 
 #include "base/mem.h"
 #include "lua/bind.h"
+#include "lua/disk_job.h"
 #include "lua/test_net_private.h"
 #include "net/outq.h"
 #include "net/worker.h"
@@ -88,11 +89,25 @@ static int l_workers_unfinished(lua_State *L)
 	return 1;
 }
 
+static int l_workers_finish(lua_State *L)
+{
+	workers_finish(l_test_check_handle(L, WORKERS)->workers);
+	return 0;
+}
+
 static int l_workers_free(lua_State *L)
 {
 	struct test_handle *handle = l_test_check_handle(L, WORKERS);
 	workers_free(&handle->workers);
 	test_let_go(handle);
+	return 0;
+}
+
+/* run_disk_job(job): as native.sync's thread does, but here and now */
+static int l_run_disk_job(lua_State *L)
+{
+	const struct disk_job *job = luaL_checkudata(L, 1, DISK_JOB_TYPE);
+	job->run(job->ctx);
 	return 0;
 }
 
@@ -203,6 +218,7 @@ static const luaL_Reg loop_methods[] = {
 static const luaL_Reg workers_methods[] = {
 	{ "square", l_workers_square },
 	{ "unfinished", l_workers_unfinished },
+	{ "finish", l_workers_finish },
 	{ "free", l_workers_free },
 	{ NULL, NULL },
 };
@@ -221,6 +237,7 @@ static const luaL_Reg outq_methods[] = {
 static const luaL_Reg functions[] = {
 	{ "outq", l_outq },
 	{ "gate", l_gate },
+	{ "run_disk_job", l_run_disk_job },
 	{ NULL, NULL },
 };
 

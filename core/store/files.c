@@ -50,7 +50,8 @@ void files_free(struct files **files_p)
 	struct files *files = *files_p;
 	if (files == NULL)
 		return;
-	assert(!files->is_syncing);
+	if (files->is_syncing)
+		(void)files_synced(files, NULL, NULL, NULL);
 	(void)files_commit(files, NULL, NULL, NULL);
 	mem_free(files);
 	*files_p = NULL;
@@ -80,6 +81,11 @@ bool files_seal(struct files *files)
 	batch_move(&files->syncing, &files->gathering);
 	files->is_syncing = true;
 	return true;
+}
+
+bool files_is_syncing(const struct files *files)
+{
+	return files->is_syncing;
 }
 
 void files_sync(struct files *files)
@@ -113,6 +119,8 @@ int files_commit(struct files *files, void (*failed)(void *ctx, const char *path
 /* The end of every call that changed something. */
 static int finish(struct files *files, struct error *error_r)
 {
+	if (!files->deferred && files->is_syncing)
+		return error_set(error_r, "a batch is being synced");
 	if (!files->deferred)
 		return files_commit(files, NULL, NULL, error_r);
 	if (files->gathering.n_open >= files->open_max && !files->is_syncing) {

@@ -25,7 +25,7 @@ struct files;
 enum files_found { FILES_ERROR = -1, FILES_ABSENT = 0, FILES_FOUND = 1 };
 
 struct files *files_new(void);
-/* Commits what is pending; nothing may be being synced (an error is lost here: commit first to hear of it). */
+/* Commits what is pending; no thread may be at it any more (an error is lost here: commit first to hear of it). */
 void files_free(struct files **files);
 
 /* true: writes are durable at files_commit. false (the start): when their call returns. */
@@ -42,6 +42,7 @@ bool files_is_pending(const struct files *files);
  * files_sync is to be called, on any thread, and files_synced (as files_commit), on this one. Meanwhile the files can
  * be used; what is written gathers, and is lost too when the sealed batch is. */
 bool files_seal(struct files *files);
+bool files_is_syncing(const struct files *files);
 void files_sync(struct files *files);
 int files_synced(struct files *files, void (*failed)(void *ctx, const char *path), void *ctx, struct error *error_r);
 

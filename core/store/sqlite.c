@@ -395,7 +395,6 @@ void sqlite_close(struct sqlite **sqlite_p)
 	if (sqlite == NULL)
 		return;
 	*sqlite_p = NULL;
-	assert(!sqlite->log.is_syncing && !sqlite->log.is_checkpointing);
 	sqlite_log_close(sqlite);
 	close_db(sqlite);
 	hash_done(&sqlite->cache);

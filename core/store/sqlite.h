@@ -36,7 +36,7 @@ struct value {
 
 /* Gives a database; makes the file (mode 0640 under the umask) when absent. NULL on failure. path may be ":memory:". */
 struct sqlite *sqlite_open(const char *path, const struct sqlite_options *options, struct error *error_r);
-/* What is not committed is lost. No query may be in use. */
+/* What is not committed is lost. No query may be in use, and no thread may be at it any more. */
 void sqlite_close(struct sqlite **sqlite);
 
 /* A statement for this SQL, from the cache when it can be. NULL on failure. Ended by query_end. */

@@ -208,6 +208,166 @@ describe("atomic files", function ()
 		end);
 	end);
 
+	describe("while a batch is being synced", function ()
+		local other;
+
+		before_each(function ()
+			other = directory .. "/other.dat";
+			files.write(path, "old");
+			files.defer(true);
+		end);
+
+		-- If the test has left one.
+		after_each(function () pcall(files.synced); end);
+
+		local function listed()
+			local list = {};
+			for _, name in ipairs((files.list(directory))) do
+				if not name:find("~", 1, true) then list[#list + 1] = name; end
+			end
+			table.sort(list);
+			return table.concat(list, " ");
+		end
+
+		local function seal() return assert(files.seal()); end
+		local function is_synced(job)
+			T.net.run_disk_job(job);
+			return files.synced();
+		end
+
+		it("are one batch at a time, and nothing is none", function ()
+			assert.is_nil(files.seal());
+			files.write(path, "first");
+			local job = seal();
+			files.write(path, "second");
+			assert.is_nil(files.seal());
+			assert.is_true(is_synced(job));
+			assert.is_true(is_synced(seal()));
+			assert.is_nil(files.seal());
+			assert.equal("second", content(path));
+			assert.equal("file.dat", names());
+		end);
+
+		it("are written again: readers see the last, the disk gets one after the other", function ()
+			files.write(path, "first");
+			local job = seal();
+			files.write(path, "second");
+			files.write(path, "third");
+			assert.equal("third", files.read(path));
+			assert.equal("old", content(path));
+			assert.is_true(is_synced(job));
+			assert.equal("first", content(path));
+			assert.equal("third", files.read(path));
+			assert.is_true(files.commit());
+			assert.equal("third", content(path));
+			assert.equal("file.dat", names());
+		end);
+
+		it("are added to: what was replaced, what was added to, and what was removed", function ()
+			for _, case in ipairs {
+				{ function () files.write(path, "new"); end, "new more" },
+				{ function () files.append(path, " new"); end, "old new more" },
+				{ function () files.remove(path); end, " more" },
+			} do
+				files.defer(false);
+				files.write(path, "old");
+				files.defer(true);
+				case[1]();
+				local job = seal();
+				local ok, offset = files.append(path, " more");
+				assert.is_true(ok);
+				assert.equal(#case[2] - 5, offset);
+				assert.equal(case[2], files.read(path));
+				assert.is_true(is_synced(job));
+				assert.equal(case[2], files.read(path));
+				assert.is_true(files.commit());
+				assert.equal(case[2], content(path));
+			end
+		end);
+
+		it("are removed, also when they are not there yet, and stay so", function ()
+			files.write(path, "new");
+			files.write(other, "new");
+			local job = seal();
+			assert.is_true(files.remove(path));
+			assert.is_true(files.remove(other));
+			assert.is_false(files.remove(other));
+			assert.is_nil((files.read(other)));
+			assert.is_nil((files.size(path)));
+			assert.equal("", listed());
+			assert.is_true(is_synced(job));
+			assert.is_nil((files.read(path)));
+			assert.equal("", listed());
+			assert.is_true(files.commit());
+			assert.equal("", names());
+		end);
+
+		it("are written after they were removed", function ()
+			files.remove(path);
+			local job = seal();
+			assert.is_nil((files.read(path)));
+			files.write(path, "again");
+			assert.equal("again", files.read(path));
+			assert.equal("file.dat", listed());
+			assert.is_true(is_synced(job));
+			assert.is_true(files.commit());
+			assert.equal("again", content(path));
+		end);
+
+		it("are lost with it when it fails, the later ones first, and the old content is back", function ()
+			files.append(path, " appended");
+			files.write(other, "new");
+			local job = seal();
+			files.append(path, " twice");
+			files.append(other, "er");
+			files.write(directory .. "/third", "x");
+			T.files_fail_at(1);
+			local ok, err, lost = is_synced(job);
+			T.files_fail_at(0);
+			assert.is_nil(ok);
+			assert.matches("Input/output error", err);
+			table.sort(lost);
+			assert.equal("old", content(path));
+			assert.equal("new", content(other)); -- its own batch had it whole
+			assert.same({ path, path, other, directory .. "/third" }, lost);
+			assert.is_nil((files.seal()));
+			assert.is_true(files.write(path, "later"));
+			assert.is_true(is_synced(seal()));
+			assert.equal("later", content(path));
+			assert.equal("file.dat other.dat", names());
+		end);
+
+		it("have the old content or the new, wherever the disk fails", function ()
+			for nth = 1, 14 do
+				files.defer(false);
+				T.files_fail_at(0);
+				files.write(path, "old");
+				files.remove(other);
+				files.defer(true);
+				files.write(path, "first");
+				files.append(other, "one");
+				local job = seal();
+				files.write(path, "second");
+				files.append(other, "two");
+				T.files_fail_at(nth);
+				local first = is_synced(job);
+				local second = first and files.commit();
+				T.files_fail_at(0);
+				local now, its = content(path), io.open(other) and content(other) or "";
+				if second then
+					assert.equal("second", now);
+					assert.equal("onetwo", its);
+				else
+					assert.is_true(now == "old" or now == "first" or now == "second", now);
+					assert.is_true(its == "" or its == "one" or its == "onetwo", its);
+				end
+				if first then assert.not_equal("old", now); end
+				assert.is_nil(files.seal());
+				assert.equal(now, files.read(path));
+			end
+		end);
+	end);
+
 	it("have the old content or the new, and say which, wherever the disk fails", function ()
 		for _, deferred in ipairs { false, true } do
 			files.defer(deferred);
