@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "lua/core.h"
+#include "net/hold.h"
 #include "net/loop.h"
 
 enum { THREADS_KEPT = 64, SLOW_MS = 200, WATCHDOG_MS = 500, WATCHDOG_TICKS = 10 };
@@ -128,6 +129,7 @@ static void remember_waiting(struct lua_core *core, struct thread *thread, bool 
 	thread->is_waiting = is_waiting;
 	if (is_waiting) {
 		thread->waits_since_ms = loop_now_ms(core->server->loop);
+		thread->held = loop_held_by(core->server->loop);
 		list_add_last(&core->waiting, &thread->link);
 		if (core->wait_timer == NULL)
 			core->wait_timer = timer_new(core->server->loop, check_waiting, core);
@@ -326,6 +328,8 @@ static void resume_now(void *ctx)
 	int ref = thread->resume_ref;
 	thread->resume_ref = LUA_NOREF;
 	remember_waiting(core, thread, false);
+	loop_dispatch(core->server->loop, NULL);
+	output_hold_for(core->server->loop, thread->held);
 	lua_rawgeti(thread->L, LUA_REGISTRYINDEX, ref);
 	luaL_unref(core->L, LUA_REGISTRYINDEX, ref);
 	int table = lua_gettop(thread->L), n = (int)lua_rawlen(thread->L, table);
@@ -362,6 +366,8 @@ int l_resume(lua_State *L)
 		lua_rawseti(L, -2, i);
 	}
 	thread->resume_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+	if (loop_held_by(core->server->loop) > thread->held)
+		thread->held = loop_held_by(core->server->loop);
 	loop_defer(core->server->loop, resume_now, thread);
 	lua_pushboolean(L, true);
 	return 1;

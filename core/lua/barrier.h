@@ -30,6 +30,7 @@ struct thread {
 	int ref;                   /* anchors L in the registry */
 	struct list link;          /* core.free_threads while unused, core.waiting while it waits */
 	int64_t waits_since_ms;
+	uint64_t held;             /* while it waits: the batch that its dispatch, or who resumes it, waits for */
 	go_on_fn *go_on;           /* what was parked goes on when this ends; NULL for calls nobody waits for */
 	void *go_on_ctx;
 	struct histogram *times;   /* where its calls are timed; NULL: nowhere */

@@ -9,6 +9,7 @@
 #include "lua/barrier.h"
 #include "lua/bind.h"
 #include "lua/core.h"
+#include "net/hold.h"
 #include "net/worker.h"
 
 #define DERIVATION_TYPE "couplet.derivation"
@@ -30,6 +31,7 @@ static void job_done(void *ctx)
 	lua_State *L = job->core->L;
 	int ref = job->self_ref;
 	job->self_ref = LUA_NOREF;
+	loop_dispatch(job->core->server->loop, NULL); /* the result is nobody else's */
 	lua_pushcfunction(L, l_resume);
 	lua_rawgeti(L, LUA_REGISTRYINDEX, ref);
 	lua_getiuservalue(L, -1, 1);

@@ -7,8 +7,8 @@
  * durable yet. Other dispatches of the same turn, and of those that follow, are not, unless they come from that
  * connection or write to it: a connection keeps its order.
  *
- * What is no fresh input (timers, deferred calls, coroutines that go on) may say what an earlier dispatch decided, so
- * it is held for as long as any batch is not durable. */
+ * What is no fresh input (timers, deferred calls) may say what an earlier dispatch decided, so it is held for as long
+ * as any batch is not durable. A coroutine that goes on is held as it was, and as who resumes it is. */
 #ifndef NET_HOLD_H
 #define NET_HOLD_H
 
@@ -18,7 +18,8 @@
 struct conn;
 struct loop;
 
-/* A new dispatch begins, of input that came on `origin`. For whoever takes input apart into stanzas. */
+/* A new dispatch begins, of input that came on `origin` (NULL: on no connection). For whoever takes input apart into
+ * stanzas. */
 void loop_dispatch(struct loop *loop, struct conn *origin);
 /* It is over: what follows is no fresh input. */
 void loop_dispatch_late(struct loop *loop);

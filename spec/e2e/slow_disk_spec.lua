@@ -28,7 +28,7 @@ for _, storage in ipairs { "sqlite", "internal" } do
 		setup(function()
 			disk = slow_disk.new()
 			server = Server.start {
-				with_http = true, more_modules = { "offline", "bosh", "websocket" }, env = disk.env,
+				with_http = true, more_modules = { "offline", "bosh", "websocket", "smacks" }, env = disk.env,
 				config = ("storage = %q; consider_bosh_secure = true; offline_max_messages = 1000"):format(storage),
 			}
 			for _, text in ipairs { "is lost", "could not be made durable", "Input/output error", "cannot be used",
@@ -147,6 +147,39 @@ for _, storage in ipairs { "sqlite", "internal" } do
 			assert.equal("result", bosh.answer(asked):child("iq").attr.type)
 			the_loop_never_waited()
 			web:asks("", { type = "terminate" })
+		end)
+
+		local SM = "xmlns='urn:xmpp:sm:3'"
+
+		it("stream management acknowledges nothing before, on the stream or on the one that resumes it", function()
+			romeo:sends(("<enable %s resume='true'/>"):format(SM))
+			local enabled = romeo:awaits(("<enabled %s/>"):format(SM))
+			disk:forgets()
+			disk:stops()
+			romeo:sends "<message to='nurse@localhost' type='chat' id='m2'><body>to who is away</body></message>"
+			romeo:sends(("<r %s/>"):format(SM))
+			disk:awaits "begins"
+			assert.equal("result", juliet:asks(ping).attr.type)
+			assert.equal("result", juliet:asks(ping).attr.type)
+			loop.turn(0)
+			assert.same({}, romeo.inbox)
+			romeo:vanishes()
+
+			local again = server:client { user = "romeo" }:connect()
+			again:opens_stream_with_features()
+			again:starts_tls()
+			again:opens_stream_with_features()
+			assert(again:authenticates "PLAIN")
+			again:opens_stream_with_features()
+			again:sends(("<resume %s previd='%s' h='0'/>"):format(SM, enabled.attr.id))
+			assert.equal("result", juliet:asks(ping).attr.type)
+			assert.equal("result", juliet:asks(ping).attr.type)
+			loop.turn(0)
+			assert.same({}, again.inbox)
+			disk:goes_on()
+			assert.equal("1", again:awaits(("<resumed %s/>"):format(SM)).attr.h)
+			the_loop_never_waited()
+			again:leaves()
 		end)
 
 		it("that breaks, nothing is acknowledged, who wrote loses the session, and writing works again later", function()
