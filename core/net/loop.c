@@ -34,7 +34,7 @@ struct watch {
 
 /* A handshake costs about half a millisecond of arithmetic. More than these wait for the next turn, so that a storm of
  * logins leaves room for the sessions there are. */
-enum { HANDSHAKES_PER_TURN = 16 };
+enum { HANDSHAKES_PER_TURN = 4 };
 
 static void run_deferred(struct loop *loop)
 {
