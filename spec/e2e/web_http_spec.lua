@@ -32,6 +32,11 @@ module:provides("http", { name = "test"; route = {
 	end;
 	["GET /ended"] = function() return tostring(ended) end;
 	["GET /wait"] = function() async.sleep(0.05) return "waited" end;
+	["GET /answered"] = function(event)
+		event.response:send("answered")
+		async.sleep(0.05)
+		error "a mistake afterwards"
+	end;
 	["GET /promise"] = function() return promise.resolve("promised") end;
 	["GET /broken-promise"] = function() return promise.reject("oh") end;
 	["GET /mistake"] = function() error "a mistake in a module" end;
@@ -68,7 +73,11 @@ module:provides("http", { name = "upload"; streaming_uploads = true; route = {
 		if request.body == false then
 			local pieces, bytes = 0, 0
 			request.body_sink = {
-				write = function(_, piece) pieces, bytes = pieces + 1, bytes + #piece return name ~= "full" end;
+				write = function(_, piece)
+					if name == "slow" and pieces == 0 then async.sleep(0.05) end
+					pieces, bytes = pieces + 1, bytes + #piece
+					return name ~= "full"
+				end;
 				close = function() pieces = pieces end;
 				said = function() return pieces .. " " .. bytes end;
 			}
@@ -102,8 +111,8 @@ describe("The web server", function()
 			hosts = { localhost = "", ["montague.example"] = [[http_host = "web.montague.example"
 				http_external_url = "https://chat.example/x/"]] },
 		}
-		for _, text in ipairs { "a mistake in a module", "cannot be sent", "promised answer", "could not be stored",
-			"interrupted" } do
+		for _, text in ipairs { "a mistake in a module", "a mistake afterwards", "cannot be sent", "promised answer",
+			"could not be stored", "interrupted" } do
 			server:expects_error(text)
 		end
 	end)
@@ -174,6 +183,24 @@ describe("The web server", function()
 			assert.equal("https://chat.example/x/test", get("/test/url", { Host = "web.montague.example" }).body)
 		end)
 
+		it("whose handlers go on after their answer, and may fail then, before the next thing", function()
+			local conn = http.connect(server)
+			local request = "GET /test/%s HTTP/1.1\r\nHost: localhost\r\n\r\n"
+			for _ = 1, 3 do conn:sends(request:format "answered" .. request:format "text") end
+			for _ = 1, 3 do
+				assert.equal("answered", conn:response().body)
+				assert.equal("hello", conn:response().body)
+			end
+			assert.is_true(conn:is_open())
+		end)
+
+		it("and lets them wait for clients that have left", function()
+			for _ = 1, 20 do
+				http.connect(server):sends("GET /test/wait HTTP/1.1\r\nHost: localhost\r\n\r\n"):vanishes()
+			end
+			assert.equal("waited", get("/test/wait").body)
+		end)
+
 		it("and tells them when a client leaves before its answer", function()
 			local conn = http.connect(server):sends "GET /test/never HTTP/1.1\r\nHost: localhost\r\n\r\n"
 			assert.equal("0", get("/test/ended").body)
@@ -239,6 +266,7 @@ describe("The web server", function()
 			assert.equal("stored 3000000", response.body)
 			assert.equal(403, http.request(server, "PUT", "/upload/no", nil, "x").status)
 			assert.equal(500, http.request(server, "PUT", "/upload/full", nil, "x").status)
+			assert.equal("stored 300000", http.request(server, "PUT", "/upload/slow", nil, ("x"):rep(300000)).body)
 			local conn = http.connect(server)
 			conn:sends "PUT /upload/x HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n"
 			assert.equal(100, conn:response().status)
