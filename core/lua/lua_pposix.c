@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <lauxlib.h>
+#include <linux/capability.h>
 #include <malloc.h>
 #include <pwd.h>
 #include <signal.h>
@@ -15,8 +16,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <syslog.h>
 #include <unistd.h>
@@ -162,18 +165,31 @@ static lua_Integer l_check_id(lua_State *L, int arg)
 	return id;
 }
 
-/* setuid(user) -> true | false, why. Gives up root for good, and makes sure of it. */
+/* Of all privileges the process keeps that of opening ports below 1024. */
+static int keep_low_ports_only(void)
+{
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3] = { 0 };
+	sets[0].effective = sets[0].permitted = 1U << CAP_NET_BIND_SERVICE;
+	return (int)syscall(SYS_capset, &header, sets);
+}
+
+/* setuid(user [, keeps_low_ports]) -> true | false, why. Gives up root for good, and makes sure of it.
+ * keeps_low_ports: but for opening ports below 1024. */
 static int l_setuid(lua_State *L)
 {
 	uid_t uid;
 	gid_t gid;
 	const char *why;
+	bool keeps_low_ports = lua_toboolean(L, 2);
 
 	if (lua_type(L, 1) == LUA_TNUMBER)
 		uid = (uid_t)l_check_id(L, 1);
 	else if (!find_user(luaL_checkstring(L, 1), &uid, &gid, &why))
 		return l_false(L, why);
-	if (setuid(uid) < 0)
+	if (keeps_low_ports && prctl(PR_SET_KEEPCAPS, 1L, 0L, 0L, 0L) < 0)
+		return l_false(L, strerror(errno));
+	if (setuid(uid) < 0 || (keeps_low_ports && keep_low_ports_only() < 0))
 		return l_false(L, strerror(errno));
 	if (getuid() != uid || geteuid() != uid || (uid != 0 && setuid(0) == 0))
 		return l_false(L, "the privileges of root could not be given up");

@@ -191,21 +191,13 @@ local function bring_up()
 	return true
 end
 
-local function pass()
-	return true
-end
-
 -- From the loaded configuration to the running server. true, or nil and a sentence.
 local function start(options)
 	local prosody = globals.prosody
-	local binds_first = process.has_privileged_port()
 	for _, step in ipairs {
-		process.check_root, process.set_umask,
-		binds_first and pass or process.drop_privileges,
+		process.check_root, process.set_umask, process.drop_privileges,
 		process.make_data_directory, process.check_data_directory, process.check_pidfile,
-		set_garbage_collection, use_loop, load_managers, hook_signals, bring_up,
-		binds_first and process.drop_privileges or pass,
-		process.check_data_directory, process.daemonize, process.write_pidfile,
+		set_garbage_collection, use_loop, load_managers, hook_signals, bring_up, process.daemonize, process.write_pidfile,
 	} do
 		local ok, err = step(options)
 		if not ok then

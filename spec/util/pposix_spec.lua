@@ -209,6 +209,22 @@ describe("util.pposix", function()
 		]])
 	end)
 
+	it("keeps of root's privileges that for ports below 1024, where that is wanted", function()
+		if not is_root then pending "needs root" end
+		local pipe <close> = assert(io.popen("grep CapBnd /proc/self/status"))
+		local bounding = tonumber(pipe:read "a":match "%x+%s*$", 16)
+		if bounding & 1 << 10 == 0 then pending "needs CAP_NET_BIND_SERVICE" end
+		assert.equal("true\n65534\nfalse\n0000000000000400\n0000000000000400\n", run [[
+			print(pposix.setuid("nobody", true))
+			print(pposix.getuid())
+			print((pposix.setuid(0)))
+			local file = io.open "/proc/self/status"
+			local status = file:read "a"
+			print(status:match "CapPrm:%s*(%x+)")
+			print(status:match "CapEff:%s*(%x+)")
+		]])
+	end)
+
 	it("talks to syslog", function()
 		pposix.syslog_open("couplet-spec", "daemon")
 		pposix.syslog_setminlevel "error"

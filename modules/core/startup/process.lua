@@ -42,28 +42,8 @@ function _M.check_root(options)
 	return true
 end
 
---- Becomes the user and group of the configuration, when root started us and it names one.
-function _M.drop_privileges(options)
-	local user, group = server_user()
-	if pposix.getuid() ~= 0 or not user or options.root then
-		return true
-	end
-	for _, step in ipairs {
-		{ pposix.setgid, group, "group" }, { pposix.initgroups, user, "user" }, { pposix.setuid, user, "user" },
-	} do
-		local ok, err = step[1](step[2])
-		if not ok then
-			return nil, ("%sCannot run as the %s %s: %s. Make an account for the server (adduser --system --group NAME), or " ..
-				"change prosody_user and prosody_group"):format(config.place("*", "prosody_user"), step[3],
-				tostring(step[2]), tostring(err))
-		end
-	end
-	log("info", "Running as the user %s", tostring(user))
-	return true
-end
-
---- Does the configuration ask for a port that only root may open?
-function _M.has_privileged_port()
+-- Does the configuration ask for a port that only root may open?
+local function has_low_port()
 	for name, value in pairs(config.getconfig()["*"]) do
 		for _, port in ipairs(name:match("ports?$") and config.as_list(value) or {}) do
 			local number = tonumber(port)
@@ -73,6 +53,27 @@ function _M.has_privileged_port()
 		end
 	end
 	return false
+end
+
+--- Becomes the user and group of the configuration, when root started us and it names one. Where there are ports below
+-- 1024 to open, that privilege stays, so that a reload can open them too.
+function _M.drop_privileges(options)
+	local user, group = server_user()
+	if pposix.getuid() ~= 0 or not user or options.root then
+		return true
+	end
+	for _, step in ipairs {
+		{ pposix.setgid, group, "group" }, { pposix.initgroups, user, "user" }, { pposix.setuid, user, "user" },
+	} do
+		local ok, err = step[1](step[2], step[1] == pposix.setuid and has_low_port() or nil)
+		if not ok then
+			return nil, ("%sCannot run as the %s %s: %s. Make an account for the server (adduser --system --group NAME), or " ..
+				"change prosody_user and prosody_group"):format(config.place("*", "prosody_user"), step[3],
+				tostring(step[2]), tostring(err))
+		end
+	end
+	log("info", "Running as the user %s", tostring(user))
+	return true
 end
 
 -- Files of our own
