@@ -218,7 +218,7 @@ describe("In the server", function ()
 		local pid = read_file(folder .. "/pid")
 		if pid then assert(os.execute("kill " .. tonumber(pid))) end
 		launcher:wait(loop.deadline_seconds)
-		assert.equal("xmpp.secure. IN A 192.0.2.10", read_file(folder .. "/result"))
+		assert.equal("xmpp.secure. IN A 192.0.2.10", read_file(folder .. "/result"), read_file(folder .. "/log"))
 		while pid and read_file(folder .. "/pid") and loop.now() < deadline do loop.turn(0.02) end
 		assert.matches("The server has stopped", read_file(folder .. "/log"))
 	end)

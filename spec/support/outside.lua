@@ -11,7 +11,7 @@ local outside = {}
 
 --- The server that the scripts of spec/interop expect.
 function outside.server()
-	local server = Server.start { more_modules = { "offline" } }
+	local server = Server.start { more_modules = { "offline" }, outside_clients = true }
 	for _, user in ipairs { "romeo", "juliet", "nurse" } do server:register(user, "secret") end
 	return server
 end

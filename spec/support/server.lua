@@ -73,8 +73,9 @@ local default_modules = {
 
 --- options: config (global lines), hosts (name → lines), components (lines at the end), modules (in place of the
 -- defaults) or more_modules, plugins (name → text: modules of the admin's own, enabled or loaded), authentication,
--- interfaces, with_s2s, with_http, with_component, max_fds, env, prefix (a list: what runs the program), address (where
--- clients find it, if not at 127.0.0.1), wait (if false: do not wait until it serves). Gives the running server.
+-- outside_clients (whose sessions are ended before it stops), interfaces, with_s2s, with_http, with_component, max_fds,
+-- env, prefix (a list: what runs the program), address (where clients find it, if not at 127.0.0.1), wait (if false: do
+-- not wait until it serves). Gives the running server.
 function server.start(options)
 	local self = server.unstarted(options)
 	self.config = self.folder .. "/server.cfg.lua"
@@ -445,6 +446,8 @@ function server:stop()
 	local ok, why = pcall(function()
 		if self.program == "couplet" and not self.told_to_end then
 			self:await_ready()
+			-- Their sessions wait for those who vanished (XEP-0198).
+			if self.options.outside_clients then self:ctl("shell", "c2s", "closeall") end
 			if self:has "admin_shell" then self:is_alone_with(0) end
 		end
 		self:ends()
