@@ -207,10 +207,11 @@ describe("In the server", function ()
 		write_file(folder .. "/couplet.cfg.lua", ([[
 			data_path = %q; plugin_paths = { %q }; dns_spec_result = %q; run_as_root = true; modules_enabled = { "dns_spec" }
 			pidfile = %q; log = { info = %q }
+			interfaces = { "127.0.0.1" }; c2s_ports = { %d }; modules_disabled = { "s2s" }
 			%s
 			VirtualHost "localhost"
 		]]):format(folder, server.folder .. "/plugins", folder .. "/result", folder .. "/pid", folder .. "/log",
-			name_server:configuration()))
+			Server.free_port(), name_server:configuration()))
 		local launcher = process.spawn({ server:command "couplet", "-D", "-c", folder .. "/couplet.cfg.lua" },
 			{ cwd = lfs.currentdir(), env = { ASAN_OPTIONS = "detect_leaks=0" } })
 		local deadline = loop.now() + loop.deadline_seconds
