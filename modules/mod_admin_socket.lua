@@ -21,8 +21,8 @@ local function handle_close(session)
 end
 
 local listener, err = native.listen {
-	path = path;
-	listener = adminstream.server(sessions, handle_message, handle_close);
+	path = path,
+	listener = adminstream.server(sessions, handle_message, handle_close),
 }
 if listener then
 	module:log("debug", "The admin socket is %s", path)

@@ -82,8 +82,8 @@ function send_to_role(message, role, host)
 end
 
 local targets = {
-	["announce/online"] = function (message) return send_to_online(message, module.host) end;
-	["announce/all"] = function (message) return send_to_all(message, module.host) end;
+	["announce/online"] = function (message) return send_to_online(message, module.host) end,
+	["announce/all"] = function (message) return send_to_all(message, module.host) end,
 }
 
 module:hook("message/host", function (event)

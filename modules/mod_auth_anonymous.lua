@@ -43,7 +43,7 @@ end
 
 function provider.get_sasl_handler()
 	return sasl.new(host, {
-		anonymous = function (_, username) return not is_online(username) end;
+		anonymous = function (_, username) return not is_online(username) end,
 	})
 end
 

@@ -46,7 +46,7 @@ end
 
 function provider.get_sasl_handler()
 	return sasl.new(host, {
-		plain_test = function () return true, true end;
+		plain_test = function () return true, true end,
 	})
 end
 

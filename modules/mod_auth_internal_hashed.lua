@@ -50,10 +50,10 @@ local function make_keys(hash, password)
 	local salt = keys.new_salt()
 	local stored_key, server_key = keys.derive(hash, password, salt, iterations)
 	return {
-		stored_key = hex.encode(stored_key);
-		server_key = hex.encode(server_key);
-		salt = salt;
-		iteration_count = iterations;
+		stored_key = hex.encode(stored_key),
+		server_key = hex.encode(server_key),
+		salt = salt,
+		iteration_count = iterations,
 	}
 end
 
@@ -223,11 +223,11 @@ end
 
 function provider.get_sasl_handler()
 	return sasl.new(host, {
-		plain_test = function (_, username, password) return check_password(username, password) end;
-		scram_sha_1 = is_for_everybody("SHA-1") and get_scram_keys("SHA-1") or nil;
-		scram_sha_256 = is_for_everybody("SHA-256") and get_scram_keys("SHA-256") or nil;
-		decoy_secret = get_decoy_secret();
-		iterations = iterations;
+		plain_test = function (_, username, password) return check_password(username, password) end,
+		scram_sha_1 = is_for_everybody("SHA-1") and get_scram_keys("SHA-1") or nil,
+		scram_sha_256 = is_for_everybody("SHA-256") and get_scram_keys("SHA-256") or nil,
+		decoy_secret = get_decoy_secret(),
+		iterations = iterations,
 	})
 end
 

@@ -40,8 +40,8 @@ function provider.get_sasl_handler()
 			end
 			if not account or type(account.password) ~= "string" then return nil end
 			return account.password, not account.disabled
-		end;
-		decoy_secret = get_decoy_secret();
+		end,
+		decoy_secret = get_decoy_secret(),
 	})
 end
 

@@ -19,12 +19,12 @@ local options
 
 local function set_options()
 	options = {
-		c2s_timeout = module:get_option_period("c2s_timeout", "30 seconds");
-		c2s_idle = module:get_option_period("c2s_idle_timeout", "5 minutes");
-		c2s_close = module:get_option_period("c2s_close_timeout", "5 seconds");
-		c2s_stanza_size = module:get_option_integer("c2s_stanza_size_limit", 256 * 1024, 10000);
-		c2s_unauthed_stanza_size = module:get_option_integer("c2s_unauthed_stanza_size_limit", 8192, 1024);
-		resources_per_user = module:get_option_integer("c2s_max_resources", 10, 1);
+		c2s_timeout = module:get_option_period("c2s_timeout", "30 seconds"),
+		c2s_idle = module:get_option_period("c2s_idle_timeout", "5 minutes"),
+		c2s_close = module:get_option_period("c2s_close_timeout", "5 seconds"),
+		c2s_stanza_size = module:get_option_integer("c2s_stanza_size_limit", 256 * 1024, 10000),
+		c2s_unauthed_stanza_size = module:get_option_integer("c2s_unauthed_stanza_size_limit", 8192, 1024),
+		resources_per_user = module:get_option_integer("c2s_max_resources", 10, 1),
 	}
 	native.options(options)
 end
@@ -37,7 +37,7 @@ setmetatable(sessions, {
 			if session.conn and session.type:sub(1, 3) == "c2s" then now[session.conn] = session end
 		end
 		return next, now, nil
-	end;
+	end,
 })
 
 function module.add_host(host_module)
@@ -73,17 +73,17 @@ module:hook("config-reloaded", set_options)
 set_options()
 
 module:provides("net", {
-	name = "c2s";
-	listener = "c2s";
-	default_port = 5222;
-	encryption = "starttls";
-	multiplex = { protocol = "xmpp-client", pattern = "^<.*:stream.*%sxmlns%s*=%s*(['\"])jabber:client%1.*>" };
+	name = "c2s",
+	listener = "c2s",
+	default_port = 5222,
+	encryption = "starttls",
+	multiplex = { protocol = "xmpp-client", pattern = "^<.*:stream.*%sxmlns%s*=%s*(['\"])jabber:client%1.*>" },
 })
 
 -- XEP-0368. No default port: prosody.cfg.lua names 5223 (c2s_direct_tls_ports).
 module:provides("net", {
-	name = "c2s_direct_tls";
-	listener = "c2s";
-	encryption = "ssl";
-	ssl_config = { alpn = "xmpp-client" };
+	name = "c2s_direct_tls",
+	listener = "c2s",
+	encryption = "ssl",
+	ssl_config = { alpn = "xmpp-client" },
 })

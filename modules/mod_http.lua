@@ -376,18 +376,18 @@ function module.unload()
 end
 
 module:provides("net", {
-	name = "http";
-	listener = server.listener;
-	default_port = 5280;
-	private = true;
-	multiplex = { pattern = "^[A-Z]" };
+	name = "http",
+	listener = server.listener,
+	default_port = 5280,
+	private = true,
+	multiplex = { pattern = "^[A-Z]" },
 })
 
 module:provides("net", {
-	name = "https";
-	listener = server.listener;
-	default_port = 5281;
-	encryption = "ssl";
-	ssl_config = { alpn = "http/1.1" };
-	multiplex = { protocol = "http/1.1", pattern = "^[A-Z]" };
+	name = "https",
+	listener = server.listener,
+	default_port = 5281,
+	encryption = "ssl",
+	ssl_config = { alpn = "http/1.1" },
+	multiplex = { protocol = "http/1.1", pattern = "^[A-Z]" },
 })

@@ -89,10 +89,10 @@ local function host_meta_json(event)
 end
 
 module:provides("http", {
-	name = "altconnect";
-	default_path = "/.well-known";
+	name = "altconnect",
+	default_path = "/.well-known",
 	route = {
-		["GET /host-meta"] = host_meta;
-		["GET /host-meta.json"] = host_meta_json;
-	};
+		["GET /host-meta"] = host_meta,
+		["GET /host-meta.json"] = host_meta_json,
+	},
 })

@@ -40,7 +40,7 @@ end
 
 if directory then
 	module:provides("http", {
-		route = { ["GET /*"] = serve { path = directory } };
+		route = { ["GET /*"] = serve { path = directory } },
 	})
 else
 	module:log("debug", "There is no http_files_dir, so no files are served")

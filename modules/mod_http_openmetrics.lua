@@ -90,7 +90,7 @@ end
 -- Answers
 
 module:provides("http", {
-	default_path = "/metrics";
+	default_path = "/metrics",
 	route = {
 		GET = function (event)
 			local request, headers = event.request, event.response.headers

@@ -35,4 +35,4 @@ for path, value in pairs(module:get_option("http_redirects", {})) do
 	end
 end
 
-module:provides("http", { name = "redirect"; default_path = "/"; route = routes })
+module:provides("http", { name = "redirect", default_path = "/", route = routes })

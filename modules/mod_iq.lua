@@ -6,9 +6,9 @@
 -- @stores none
 -- @spec   spec/e2e/iq_spec.lua, spec/e2e/delivery_spec.lua
 
-local hooks = require "couplet.native".hooks;
+local hooks = require "couplet.native".hooks
 
-module:hook("iq/full", hooks.iq_full);
-module:hook("iq/bare", hooks.iq_bare);
-module:hook("iq/self", hooks.iq_self);
-module:hook("iq/host", hooks.iq_host);
+module:hook("iq/full", hooks.iq_full)
+module:hook("iq/bare", hooks.iq_bare)
+module:hook("iq/self", hooks.iq_self)
+module:hook("iq/host", hooks.iq_host)

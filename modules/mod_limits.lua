@@ -35,8 +35,8 @@ local function parse_burst(text, rate)
 end
 
 local defaults = {
-	c2s = { rate = "10kb/s", burst = "256kb" };
-	s2sin = { rate = "100kb/s", burst = "1mb" };
+	c2s = { rate = "10kb/s", burst = "256kb" },
+	s2sin = { rate = "100kb/s", burst = "1mb" },
 }
 
 -- kind -> { rate = bytes per second, burst = bytes }

@@ -4,48 +4,48 @@
 -- @spec   spec/modules/mod_storage_drivers_spec.lua
 
 local function nobody() return function () end end
-local function nothing() return nil; end
-local function refuse() return nil, "not-allowed"; end
+local function nothing() return nil end
+local function refuse() return nil, "not-allowed" end
 
-local keyval = { get = nothing, set = refuse, users = nobody };
+local keyval = { get = nothing, set = refuse, users = nobody }
 
-local map = { get = nothing, set = refuse, set_keys = refuse, delete_all = refuse, remove = {} };
+local map = { get = nothing, set = refuse, set_keys = refuse, delete_all = refuse, remove = {} }
 
 function map:get_all()
-	return {};
+	return {}
 end
 
-local archive = { append = refuse, get = nothing, set = refuse, users = nobody, caps = { total = true } };
+local archive = { append = refuse, get = nothing, set = refuse, users = nobody, caps = { total = true } }
 
 function archive:find(_, query)
-	if query and (query["before"] or query["after"]) then return nil, "item-not-found"; end
-	return nobody(), query and query["total"] and 0 or nil;
+	if query and (query["before"] or query["after"]) then return nil, "item-not-found" end
+	return nobody(), query and query["total"] and 0 or nil
 end
 
 function archive:delete()
-	return 0;
+	return 0
 end
 
 function archive:summary()
-	return { counts = {}, earliest = {}, latest = {}, body = {} };
+	return { counts = {}, earliest = {}, latest = {}, body = {} }
 end
 
 function archive:dates()
-	return {};
+	return {}
 end
 
-local stores = { keyval = keyval, map = map, archive = archive };
+local stores = { keyval = keyval, map = map, archive = archive }
 
-local driver = { stores = nobody };
+local driver = { stores = nobody }
 
 function driver:open(_, kind)
-	local store = stores[kind or "keyval"];
-	if not store then return nil, "unsupported-store"; end
-	return store;
+	local store = stores[kind or "keyval"]
+	if not store then return nil, "unsupported-store" end
+	return store
 end
 
 function driver:purge()
-	return true;
+	return true
 end
 
-module:provides("storage", driver);
+module:provides("storage", driver)

@@ -23,9 +23,9 @@ local host = module.host
 
 -- What is served by which context. A session of another type cannot use STARTTLS towards us.
 local kinds = {
-	c2s_unauthed = { prefix = "c2s" };
-	s2sin_unauthed = { prefix = "s2s" };
-	s2sin = { prefix = "s2s" }; -- proven by dialback already, TLS may still come (RFC 6120 5.3.1)
+	c2s_unauthed = { prefix = "c2s" },
+	s2sin_unauthed = { prefix = "s2s" },
+	s2sin = { prefix = "s2s" }, -- proven by dialback already, TLS may still come (RFC 6120 5.3.1)
 }
 local defaults = { s2s = { verify = { "peer" } } } -- other servers prove their domain by certificate
 local contexts = {} -- prefix -> context

@@ -295,8 +295,8 @@ function module.unload()
 end
 
 module:provides("http", {
-	name = "websocket";
-	default_path = "/xmpp-websocket";
-	shares_path = true; -- the host is what <open/> says
-	route = { ["GET"] = handle_request };
+	name = "websocket",
+	default_path = "/xmpp-websocket",
+	shares_path = true, -- the host is what <open/> says
+	route = { ["GET"] = handle_request },
 })

@@ -29,12 +29,12 @@ end
 
 commands.about = { usage = "about", about = "Show version and paths", run = show_about }
 commands.version = {
-	usage = "version [-v]";
-	about = "Show the version";
+	usage = "version [-v]",
+	about = "Show the version",
 	run = function (ctl, args)
 		if args[1] == "-v" then return show_about(ctl) end
 		return show_version(ctl)
-	end;
+	end,
 }
 
 return commands

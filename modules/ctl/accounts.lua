@@ -67,8 +67,8 @@ local function delete(ctl, username, host)
 end
 
 commands.adduser = {
-	usage = "adduser JID";
-	about = "Make an account; asks for its password";
+	usage = "adduser JID",
+	about = "Make an account; asks for its password",
 	run = function (ctl, args)
 		local username, host = read_jid(ctl, commands.adduser, args[1])
 		if user_exists(ctl, username, host) then
@@ -76,12 +76,12 @@ commands.adduser = {
 			return 1
 		end
 		return create(ctl, username, host, read_new_password())
-	end;
+	end,
 }
 
 commands.passwd = {
-	usage = "passwd JID";
-	about = "Set an account's password";
+	usage = "passwd JID",
+	about = "Set an account's password",
 	run = function (ctl, args)
 		local username, host = read_jid(ctl, commands.passwd, args[1])
 		if not user_exists(ctl, username, host) then
@@ -92,36 +92,36 @@ commands.passwd = {
 		return perform(ctl, host, call("user:password", username .. "@" .. host, password), function (usermanager)
 			return usermanager.set_password(username, password, host)
 		end)
-	end;
+	end,
 }
 
 commands.deluser = {
-	usage = "deluser JID";
-	about = "Delete an account and all it has stored";
+	usage = "deluser JID",
+	about = "Delete an account and all it has stored",
 	run = function (ctl, args)
 		return delete(ctl, read_jid(ctl, commands.deluser, args[1]))
-	end;
+	end,
 }
 
 commands.register = {
-	usage = "register USER HOST [PASSWORD]";
-	about = "Make an account, from a script";
+	usage = "register USER HOST [PASSWORD]",
+	about = "Make an account, from a script",
 	details = "A password on the command line can be seen by others on this machine; without one it is read from\n"
-		.. "standard input.";
+		.. "standard input.",
 	run = function (ctl, args)
 		if not args[2] then ui.fail_usage(commands.register) end
 		local username, host = read_jid(ctl, commands.register, args[1] .. "@" .. args[2])
 		return create(ctl, username, host, args[3] or read_new_password())
-	end;
+	end,
 }
 
 commands.unregister = {
-	usage = "unregister USER HOST";
-	about = "Delete an account, from a script";
+	usage = "unregister USER HOST",
+	about = "Delete an account, from a script",
 	run = function (ctl, args)
 		if not args[2] then ui.fail_usage(commands.unregister) end
 		return delete(ctl, read_jid(ctl, commands.unregister, args[1] .. "@" .. args[2]))
-	end;
+	end,
 }
 
 return commands

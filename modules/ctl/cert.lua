@@ -146,20 +146,20 @@ function actions.import(ctl, names)
 end
 
 commands.cert = {
-	usage = "cert ACTION HOST ...";
-	about = "Make or import certificates";
+	usage = "cert ACTION HOST ...",
+	about = "Make or import certificates",
 	details = "Actions:\n"
 		.. "    key HOST...      make private keys\n"
 		.. "    request HOST...  make a request for a certificate authority, for all these names\n"
 		.. "    generate HOST... make a certificate signed by itself, for all these names\n"
-		.. "    import HOST... [DIRECTORY...]  copy certificates from there (/etc/letsencrypt/live)";
+		.. "    import HOST... [DIRECTORY...]  copy certificates from there (/etc/letsencrypt/live)",
 	run = function (ctl, args)
 		local action = actions[table.remove(args, 1) or ""]
 		if not action then ui.fail_usage(commands.cert) end
 		-- What certbot keeps is often readable for root alone: an import goes on as root.
 		if action ~= actions.import then ctl:drop_root() end
 		return action(ctl, args)
-	end;
+	end,
 }
 
 return commands

@@ -5,10 +5,10 @@ local ui = require "ctl.ui"
 
 -- Each is ctl/check/NAME.lua, a function (ctl, report). `check` alone goes through those that are usual.
 local areas = {
-	{ name = "config", is_usual = true };
-	{ name = "certs", is_usual = true };
-	{ name = "dns", is_usual = true };
-	{ name = "connectivity" };
+	{ name = "config", is_usual = true },
+	{ name = "certs", is_usual = true },
+	{ name = "dns", is_usual = true },
+	{ name = "connectivity" },
 }
 
 local function chosen_areas(name)
@@ -23,12 +23,12 @@ end
 local commands = {}
 
 commands.check = {
-	usage = "check [config|certs|dns|connectivity]";
-	about = "Look for mistakes";
+	usage = "check [config|certs|dns|connectivity]",
+	about = "Look for mistakes",
 	details = "    config         in the configuration\n"
 		.. "    certs          in the certificates\n"
 		.. "    dns            in what the DNS says about the hosts, with the lines for the zone\n"
-		.. "    connectivity   connects as others do, to the addresses the DNS gives; not without being asked for";
+		.. "    connectivity   connects as others do, to the addresses the DNS gives; not without being asked for",
 	run = function (ctl, args)
 		local chosen, names = chosen_areas(args[1])
 		if not chosen[1] then
@@ -55,7 +55,7 @@ commands.check = {
 		end
 		ui.print("%s", ui.red(("%d problem%s found."):format(problems, problems == 1 and " was" or "s were")))
 		return 2
-	end;
+	end,
 }
 
 return commands

@@ -57,10 +57,10 @@ end
 local function run(args)
 	local program = args[0]
 	local options, err, where = argparse.parse(args, {
-		short_params = { c = "config", h = "help", v = "version" };
-		value_params = { config = true };
-		params = { help = true, root = true, version = true };
-		strict = true;
+		short_params = { c = "config", h = "help", v = "version" },
+		value_params = { config = true },
+		params = { help = true, root = true, version = true },
+		strict = true,
 	})
 	if not options then
 		ui.warn("%s: %s", where or "?", err == "missing-value" and "a value is missing" or "there is no such option")

@@ -6,7 +6,7 @@ local ui = require "ctl.ui"
 local function command(full_name)
 	local name = full_name:match("^mod_(.*)$")
 	return {
-		usage = full_name .. " ...";
+		usage = full_name .. " ...",
 		run = function (ctl, args)
 			ctl:load_config()
 			ctl:drop_root()
@@ -20,7 +20,7 @@ local function command(full_name)
 			if not ok then ui.fail("%s: %s", full_name, tostring(code)) end
 			if code == nil or code == true then return 0 end
 			return math.tointeger(code) or 1
-		end;
+		end,
 	}
 end
 

@@ -91,20 +91,20 @@ commands.start = { usage = "start", about = "Start the server in the background"
 commands.stop = { usage = "stop", about = "End it", run = stop }
 
 commands.restart = {
-	usage = "restart";
-	about = "End it, then start it";
+	usage = "restart",
+	about = "End it, then start it",
 	run = function (ctl)
 		if find_pid(ctl) then
 			local code = stop(ctl)
 			if code ~= 0 then return code end
 		end
 		return start(ctl)
-	end;
+	end,
 }
 
 commands.reload = {
-	usage = "reload";
-	about = "Let it read its configuration and certificates again";
+	usage = "reload",
+	about = "Let it read its configuration and certificates again",
 	run = function (ctl)
 		local pid = find_pid(ctl) -- has read the configuration: a mistake is better found here than in the log
 		if not pid then
@@ -114,12 +114,12 @@ commands.reload = {
 		signal(pid, sighup, "SIGHUP")
 		ui.print("Couplet was told to read its configuration; the log says how that went")
 		return 0
-	end;
+	end,
 }
 
 commands.status = {
-	usage = "status";
-	about = "Tell whether it runs";
+	usage = "status",
+	about = "Tell whether it runs",
 	run = function (ctl)
 		local pid = find_pid(ctl)
 		if pid then
@@ -134,7 +134,7 @@ commands.status = {
 		end
 		ui.print("Couplet is not running")
 		return 1
-	end;
+	end,
 }
 
 return commands

@@ -18,20 +18,20 @@ end
 local function make_prosody()
 	local globals = _G
 	globals.prosody = {
-		process_type = "prosodyctl";
-		prosodyctl = true;
-		platform = "posix";
-		version = native.version;
-		hosts = {};
-		events = native.events();
-		paths = { source = ".", config = ".", data = "data", plugins = "" };
-		full_sessions = {};
-		bare_sessions = {};
-		core_post_stanza = no_delivery;
-		core_process_stanza = no_delivery;
-		core_route_stanza = no_delivery;
-		lock_globals = function () end;
-		unlock_globals = function () end;
+		process_type = "prosodyctl",
+		prosodyctl = true,
+		platform = "posix",
+		version = native.version,
+		hosts = {},
+		events = native.events(),
+		paths = { source = ".", config = ".", data = "data", plugins = "" },
+		full_sessions = {},
+		bare_sessions = {},
+		core_post_stanza = no_delivery,
+		core_process_stanza = no_delivery,
+		core_route_stanza = no_delivery,
+		lock_globals = function () end,
+		unlock_globals = function () end,
 	}
 	globals.hosts = globals.prosody.hosts
 	return globals.prosody

@@ -75,11 +75,11 @@ local function as_word(text)
 end
 
 commands.shell = {
-	usage = "shell [COMMAND ...]";
-	about = "Give commands to the running server";
+	usage = "shell [COMMAND ...]",
+	about = "Give commands to the running server",
 	details = "Without a command they are read line by line. Both forms are understood:\n"
 		.. "    coupletctl shell user list example.com\n"
-		.. "    coupletctl shell 'user:list(\"example.com\")'";
+		.. "    coupletctl shell 'user:list(\"example.com\")'",
 	run = function (ctl, args)
 		local client, err, is_absent = ctl:connect()
 		if not client then
@@ -102,7 +102,7 @@ commands.shell = {
 		end
 		client:close()
 		return code
-	end;
+	end,
 }
 
 return commands

@@ -43,15 +43,15 @@ local function quote(text)
 end
 
 return {
-	print = print_line;
-	warn = warn;
-	fail = fail;
-	fail_usage = fail_usage;
-	failure_mt = failure_mt;
-	quote = quote;
-	bold = coloured("1");
-	green = coloured("32");
-	yellow = coloured("33");
-	red = coloured("31");
-	is_terminal = function () return pposix.isatty(io.stdin) and pposix.isatty(io.stdout) end;
+	print = print_line,
+	warn = warn,
+	fail = fail,
+	fail_usage = fail_usage,
+	failure_mt = failure_mt,
+	quote = quote,
+	bold = coloured("1"),
+	green = coloured("32"),
+	yellow = coloured("33"),
+	red = coloured("31"),
+	is_terminal = function () return pposix.isatty(io.stdin) and pposix.isatty(io.stdout) end,
 }

@@ -41,21 +41,21 @@ local function state_of(session)
 end
 
 local columns = {
-	state = { title = "State", width = 13, get = state_of };
-	jid = { title = "JID", width = "3p", get = function (session) return session.full_jid or session.host or "-" end };
-	host = { title = "Host", width = "1p", get = function (session) return session.host end };
-	user = { title = "User", width = "1p", get = function (session) return session.username end };
-	resource = { title = "Resource", width = "1p", get = function (session) return session.resource end };
-	ip = { title = "IP address", width = "2p", get = function (session) return session.ip end };
-	type = { title = "Type", width = 12, get = function (session) return session.type end };
-	secure = { title = "TLS", width = 3, get = function (session) return session.secure and "yes" or "no" end };
-	tls = { title = "TLS", width = "3p", get = tls_of };
-	priority = { title = "Priority", width = 8, align = "right", get = function (session) return session.priority end };
+	state = { title = "State", width = 13, get = state_of },
+	jid = { title = "JID", width = "3p", get = function (session) return session.full_jid or session.host or "-" end },
+	host = { title = "Host", width = "1p", get = function (session) return session.host end },
+	user = { title = "User", width = "1p", get = function (session) return session.username end },
+	resource = { title = "Resource", width = "1p", get = function (session) return session.resource end },
+	ip = { title = "IP address", width = "2p", get = function (session) return session.ip end },
+	type = { title = "Type", width = 12, get = function (session) return session.type end },
+	secure = { title = "TLS", width = 3, get = function (session) return session.secure and "yes" or "no" end },
+	tls = { title = "TLS", width = "3p", get = tls_of },
+	priority = { title = "Priority", width = 8, align = "right", get = function (session) return session.priority end },
 	presence = { title = "Presence", width = 8, get = function (session)
 		local presence = session.presence
 		return presence and (presence:get_child_text("show") or "online") or "-"
-	end };
-	id = { title = "Stream", width = 26, get = function (session) return session.streamid end };
+	end },
+	id = { title = "Stream", width = 26, get = function (session) return session.streamid end },
 }
 
 local function show(self, pattern, names)
@@ -64,10 +64,10 @@ local function show(self, pattern, names)
 		local column = columns[name]
 		if not column then return nil, ("There is no column %q; try: help columns"):format(name) end
 		table.insert(chosen, {
-			title = column.title;
-			width = column.width;
-			align = column.align;
-			mapper = function (_, session) return column.get(session) or "" end;
+			title = column.title,
+			width = column.width,
+			align = column.align,
+			mapper = function (_, session) return column.get(session) or "" end,
 		})
 	end
 	local row = human_io.table(chosen, self.session.width)

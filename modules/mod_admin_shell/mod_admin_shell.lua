@@ -121,7 +121,7 @@ local function environment_for(session)
 		session.env = setmetatable({ session = session, print = session.print }, {
 			__index = function (_, name)
 				return section_for(session, name) or rawget(_G, name) or prosody[name]
-			end;
+			end,
 		})
 	end
 	return session.env
@@ -224,11 +224,11 @@ end
 local topics = {
 	console = "Commands are written as words: `user create romeo@example.com`, or as Lua: "
 		.. "`user:create(\"romeo@example.com\")`. A line that starts with > is Lua, with the whole server in reach. "
-		.. "bye, quit or exit leave.";
+		.. "bye, quit or exit leave.",
 	columns = "Lists of sessions take the names of columns: jid, host, user, resource, ip, type, secure, tls, presence, "
-		.. "priority, id.";
+		.. "priority, id.",
 	roles = "Every account has a role: prosody:guest, prosody:registered, prosody:member, prosody:admin or "
-		.. "prosody:operator. `user set_role` gives one; `admins` in the configuration makes operators.";
+		.. "prosody:operator. `user set_role` gives one; `admins` in the configuration makes operators.",
 }
 
 local function help(session, topic, command_name)

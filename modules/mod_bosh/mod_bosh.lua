@@ -291,8 +291,8 @@ local cors_origins = web.named_origins(module, ORIGIN_OPTIONS)
 if cors_origins == true then cors_origins = new_set { "*" } end
 
 module:provides("http", {
-	default_path = "/http-bind";
-	shares_path = true; -- the host is what the request says
-	route = { ["GET"] = handle_get; ["POST"] = handle_post };
-	cors = { enabled = not cors_origins:empty(); origins = cors_origins };
+	default_path = "/http-bind",
+	shares_path = true, -- the host is what the request says
+	route = { ["GET"] = handle_get, ["POST"] = handle_post },
+	cors = { enabled = not cors_origins:empty(), origins = cors_origins },
 })

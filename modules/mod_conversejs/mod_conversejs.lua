@@ -162,14 +162,14 @@ local function page_over_tls(event)
 end
 
 module:provides("http", {
-	name = "conversejs";
-	title = name;
+	name = "conversejs",
+	title = name,
 	route = {
-		["GET /"] = page_over_tls;
-		["GET /start.js"] = serve("text/javascript; charset=utf-8", script);
-		["GET /page.js"] = serve("text/javascript; charset=utf-8", setting);
-		["GET /page.css"] = serve("text/css; charset=utf-8", style);
-		["GET /manifest.json"] = serve("application/manifest+json", manifest);
-		["GET /dist/*"] = serve_dist;
-	};
+		["GET /"] = page_over_tls,
+		["GET /start.js"] = serve("text/javascript; charset=utf-8", script),
+		["GET /page.js"] = serve("text/javascript; charset=utf-8", setting),
+		["GET /page.css"] = serve("text/css; charset=utf-8", style),
+		["GET /manifest.json"] = serve("application/manifest+json", manifest),
+		["GET /dist/*"] = serve_dist,
+	},
 })

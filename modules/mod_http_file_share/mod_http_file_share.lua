@@ -108,11 +108,11 @@ if not base_url then
 		verify = function (token) return verify(token) end,
 	}
 	module:provides("http", {
-		streaming_uploads = true;
-		shares_path = true; -- each answers for its own slots
+		streaming_uploads = true,
+		shares_path = true, -- each answers for its own slots
 		-- Web clients of any site may upload with a token and show what they have an address of.
-		cors = { enabled = true; headers = { "Authorization", "Content-Type" } };
-		route = { ["PUT /*"] = web.upload; ["GET /*"] = web.download };
+		cors = { enabled = true, headers = { "Authorization", "Content-Type" } },
+		route = { ["PUT /*"] = web.upload, ["GET /*"] = web.download },
 	})
 elseif not module:get_option_string "http_file_share_secret" then
 	module:log("error", "http_file_share_base_url needs http_file_share_secret, the secret of the service there")

@@ -97,11 +97,11 @@ local function serve(content_type, body, cache_control)
 end
 
 module:provides("http", {
-	name = "landing";
-	default_path = "/";
+	name = "landing",
+	default_path = "/",
 	route = {
-		["GET /"] = serve("text/html; charset=utf-8", function () return render(page, about()) end, "no-cache");
-		["GET /landing.css"] = serve("text/css; charset=utf-8", style, "max-age=3600");
-		["GET /landing.svg"] = serve("image/svg+xml", icon, "max-age=86400");
-	};
+		["GET /"] = serve("text/html; charset=utf-8", function () return render(page, about()) end, "no-cache"),
+		["GET /landing.css"] = serve("text/css; charset=utf-8", style, "max-age=3600"),
+		["GET /landing.svg"] = serve("image/svg+xml", icon, "max-age=86400"),
+	},
 })

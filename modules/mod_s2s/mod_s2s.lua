@@ -97,15 +97,15 @@ setmetatable(sessions, {
 			if session.conn and is_s2s(session) then now[session.conn] = session end
 		end
 		return next, now, nil
-	end;
+	end,
 })
 
 local function set_options()
 	local options = {
-		s2s_timeout = module:get_option_period("s2s_timeout", "30 seconds");
-		s2s_close = module:get_option_period("s2s_close_timeout", "5 seconds");
-		s2s_idle = module:get_option_period("s2s_idle_timeout", "1 hour");
-		s2s_stanza_size = module:get_option_integer("s2s_stanza_size_limit", 512 * 1024, 10000);
+		s2s_timeout = module:get_option_period("s2s_timeout", "30 seconds"),
+		s2s_close = module:get_option_period("s2s_close_timeout", "5 seconds"),
+		s2s_idle = module:get_option_period("s2s_idle_timeout", "1 hour"),
+		s2s_stanza_size = module:get_option_integer("s2s_stanza_size_limit", 512 * 1024, 10000),
 	}
 	native.options(options)
 	limits.load(options)
@@ -327,17 +327,17 @@ function module.restore(saved) answers.restore(saved.answers) end
 set_options()
 
 module:provides("net", {
-	name = "s2s";
-	listener = "s2s";
-	default_port = 5269;
-	encryption = "starttls";
-	multiplex = { protocol = "xmpp-server", pattern = "^<.*:stream.*%sxmlns%s*=%s*(['\"])jabber:server%1.*>" };
+	name = "s2s",
+	listener = "s2s",
+	default_port = 5269,
+	encryption = "starttls",
+	multiplex = { protocol = "xmpp-server", pattern = "^<.*:stream.*%sxmlns%s*=%s*(['\"])jabber:server%1.*>" },
 })
 
 -- XEP-0368. No default port: s2s_direct_tls_ports = { 5270 } opens it.
 module:provides("net", {
-	name = "s2s_direct_tls";
-	listener = "s2s";
-	encryption = "ssl";
-	ssl_config = { alpn = "xmpp-server", verify = { "peer" } };
+	name = "s2s_direct_tls",
+	listener = "s2s",
+	encryption = "ssl",
+	ssl_config = { alpn = "xmpp-server", verify = { "peer" } },
 })

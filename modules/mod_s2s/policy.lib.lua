@@ -39,15 +39,15 @@ end
 
 function policy.load()
 	options = {
-		secure_auth = module:get_option_boolean("s2s_secure_auth", true);
-		insecure = prepared_set "s2s_insecure_domains";
-		secure = prepared_set "s2s_secure_domains";
-		allowed = prepared_set "s2s_allowed_domains";
-		denied = prepared_set "s2s_denied_domains";
-		first_use = prepared_set "s2s_trust_on_first_use";
+		secure_auth = module:get_option_boolean("s2s_secure_auth", true),
+		insecure = prepared_set "s2s_insecure_domains",
+		secure = prepared_set "s2s_secure_domains",
+		allowed = prepared_set "s2s_allowed_domains",
+		denied = prepared_set "s2s_denied_domains",
+		first_use = prepared_set "s2s_trust_on_first_use",
 		require_encryption = module:get_option_boolean("s2s_require_encryption",
-			module:get_option_boolean("require_encryption", true));
-		pins = {};
+			module:get_option_boolean("require_encryption", true)),
+		pins = {},
 	}
 	for domain, route in pairs(module:get_option("s2s_connect_overrides", {})) do
 		local fingerprint = type(route) == "table" and (route.fingerprint or type(route[1]) == "table"

@@ -218,11 +218,11 @@ end
 
 function clients.add_host(module) -- luacheck: ignore 431
 	by_host[module.host] = {
-		module = module;
-		seconds = math.floor(module:get_option_period("smacks_hibernation_time", "10 minutes"));
-		max_away = module:get_option_integer("smacks_max_hibernated_sessions", 5, 0);
-		max_old = module:get_option_integer("smacks_max_old_sessions", 10, 0);
-		old = module:open_store("smacks_h");
+		module = module,
+		seconds = math.floor(module:get_option_period("smacks_hibernation_time", "10 minutes")),
+		max_away = module:get_option_integer("smacks_max_hibernated_sessions", 5, 0),
+		max_old = module:get_option_integer("smacks_max_old_sessions", 10, 0),
+		old = module:open_store("smacks_h"),
 	}
 	module:hook("stream-features", offer, 40)
 	module:hook("sm-settled", on_settled)

@@ -49,18 +49,18 @@ local function set_options()
 	local bytes = module:get_option_integer("smacks_max_queue_bytes", 2 * 1024 * 1024, 65536)
 	local asks = module:get_option_integer("smacks_max_unacked_stanzas", 32, 0)
 	native.options {
-		c2s_sm_away_stanzas = module:get_option_integer("smacks_max_queue_size", 1000, 1);
-		c2s_sm_away_bytes = bytes;
-		c2s_sm_bytes = 4 * bytes;
-		c2s_sm_inactive_bytes = 4 * bytes;
-		c2s_sm_ask_stanzas = asks;
-		c2s_sm_inactive_ask_stanzas = module:get_option_integer("smacks_max_inactive_unacked_stanzas", 256, 0);
-		c2s_sm_delay = module:get_option_period("smacks_max_ack_delay", "30 seconds");
-		c2s_sm_answer = module:get_option_period("smacks_ack_timeout", "60 seconds");
-		s2s_sm_ask_stanzas = asks;
-		sm_answer = module:get_option_period("smacks_max_ack_delay", "30 seconds");
-		s2s_sm_stanzas = module:get_option_integer("smacks_s2s_max_queue_size", 16384, 1);
-		s2s_sm_bytes = module:get_option_integer("smacks_s2s_max_queue_bytes", 5 * 1024 * 1024, 65536);
+		c2s_sm_away_stanzas = module:get_option_integer("smacks_max_queue_size", 1000, 1),
+		c2s_sm_away_bytes = bytes,
+		c2s_sm_bytes = 4 * bytes,
+		c2s_sm_inactive_bytes = 4 * bytes,
+		c2s_sm_ask_stanzas = asks,
+		c2s_sm_inactive_ask_stanzas = module:get_option_integer("smacks_max_inactive_unacked_stanzas", 256, 0),
+		c2s_sm_delay = module:get_option_period("smacks_max_ack_delay", "30 seconds"),
+		c2s_sm_answer = module:get_option_period("smacks_ack_timeout", "60 seconds"),
+		s2s_sm_ask_stanzas = asks,
+		sm_answer = module:get_option_period("smacks_max_ack_delay", "30 seconds"),
+		s2s_sm_stanzas = module:get_option_integer("smacks_s2s_max_queue_size", 16384, 1),
+		s2s_sm_bytes = module:get_option_integer("smacks_s2s_max_queue_bytes", 5 * 1024 * 1024, 65536),
 	}
 	servers.set_resends(module:get_option_boolean("smacks_s2s_resend", false))
 end

@@ -11,56 +11,56 @@
 -- @hooks  none        @fires none        @stores none
 -- @spec   spec/modules/mod_storage_drivers_spec.lua, spec/modules/mod_storage_sql_spec.lua
 
-local database = module:require "database";
-local values = module:require "values";
-local keyval, map = module:require "keyval" (database, values);
-local archive = module:require "archive" (database, values);
+local database = module:require "database"
+local values = module:require "values"
+local keyval, map = module:require "keyval" (database, values)
+local archive = module:require "archive" (database, values)
 
-local host = module.host;
-local db, must, write = database.db, database.must, database.write;
+local host = module.host
+local db, must, write = database.db, database.must, database.write
 
-local kinds = { keyval = keyval, map = map, archive = archive };
+local kinds = { keyval = keyval, map = map, archive = archive }
 
-local driver = { name = "sql" };
+local driver = { name = "sql" }
 
 function driver:open(store, kind)
-	local methods = kinds[kind or "keyval"];
-	if not methods then return nil, "unsupported-store"; end
-	return setmetatable({ store = store }, methods);
+	local methods = kinds[kind or "keyval"]
+	if not methods then return nil, "unsupported-store" end
+	return setmetatable({ store = store }, methods)
 end
 
 local STORES_OF_ALL = [[SELECT DISTINCT "store" FROM "prosody" WHERE "host" = ?1
-	UNION SELECT DISTINCT "store" FROM "prosodyarchive" WHERE "host" = ?1]];
+	UNION SELECT DISTINCT "store" FROM "prosodyarchive" WHERE "host" = ?1]]
 local STORES_OF_USER = [[SELECT DISTINCT "store" FROM "prosody" WHERE "host" = ?1 AND "user" = ?2
-	UNION SELECT DISTINCT "store" FROM "prosodyarchive" WHERE "host" = ?1 AND "user" = ?2]];
+	UNION SELECT DISTINCT "store" FROM "prosodyarchive" WHERE "host" = ?1 AND "user" = ?2]]
 
 --- Names of the stores of a user, of the host itself (nil), or of all (true).
 function driver:stores(username)
-	local rows, err;
-	database.batches.knows(host, nil, nil);
+	local rows, err
+	database.batches.knows(host, nil, nil)
 	if username == true then
-		rows, err = db:query(STORES_OF_ALL, host);
+		rows, err = db:query(STORES_OF_ALL, host)
 	else
-		rows, err = db:query(STORES_OF_USER, host, username or "");
+		rows, err = db:query(STORES_OF_USER, host, username or "")
 	end
 	if not rows then
-		module:log("error", "%s", err);
-		return function () end, err;
+		module:log("error", "%s", err)
+		return function () end, err
 	end
-	return database.first_columns(rows);
+	return database.first_columns(rows)
 end
 
 local function purge(user)
-	database.shared.counts, database.shared.n_counts = {}, 0;
-	must(db:exec([[DELETE FROM "prosody" WHERE "host" = ? AND "user" = ?]], host, user));
-	must(db:exec([[DELETE FROM "prosodyarchive" WHERE "host" = ? AND "user" = ?]], host, user));
-	return true;
+	database.shared.counts, database.shared.n_counts = {}, 0
+	must(db:exec([[DELETE FROM "prosody" WHERE "host" = ? AND "user" = ?]], host, user))
+	must(db:exec([[DELETE FROM "prosodyarchive" WHERE "host" = ? AND "user" = ?]], host, user))
+	return true
 end
 
 function driver:purge(username)
-	return write(username, nil, purge, username);
+	return write(username, nil, purge, username)
 end
 
-module:provides("storage", driver);
+module:provides("storage", driver)
 
-module.unload = database.release;
+module.unload = database.release

@@ -7,10 +7,10 @@ local default = require "prosody.net.unbound".default
 local _ENV = nil
 
 return {
-	lookup = function (callback, name, qtype, qclass) return default:lookup(callback, name, qtype, qclass) end;
-	lookup_promise = function (name, qtype, qclass) return default:lookup_promise(name, qtype, qclass) end;
-	cancel = function (query, call_it, reason) return default:cancel(query, call_it, reason) end;
-	purge = function () return default:purge() end;
+	lookup = function (callback, name, qtype, qclass) return default:lookup(callback, name, qtype, qclass) end,
+	lookup_promise = function (name, qtype, qclass) return default:lookup_promise(name, qtype, qclass) end,
+	cancel = function (query, call_it, reason) return default:cancel(query, call_it, reason) end,
+	purge = function () return default:purge() end,
 	--- An object with the same functions as methods.
-	resolver = function () return default end;
+	resolver = function () return default end,
 }

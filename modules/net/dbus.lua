@@ -98,6 +98,6 @@ local function connect(handlers)
 end
 
 return {
-	connect = connect;
-	is_available = is_available;
+	connect = connect,
+	is_available = is_available,
 }

@@ -36,16 +36,16 @@ local function both_ways(words)
 end
 
 local types = both_ways {
-	A = 1; NS = 2; CNAME = 5; SOA = 6; PTR = 12; MX = 15; TXT = 16; AAAA = 28; SRV = 33; NAPTR = 35; CERT = 37;
-	DNAME = 39; DS = 43; SSHFP = 44; RRSIG = 46; NSEC = 47; DNSKEY = 48; NSEC3 = 50; NSEC3PARAM = 51; TLSA = 52;
-	SMIMEA = 53; CDS = 59; CDNSKEY = 60; OPENPGPKEY = 61; SVCB = 64; HTTPS = 65; SPF = 99; ANY = 255; URI = 256;
-	CAA = 257;
+	A = 1, NS = 2, CNAME = 5, SOA = 6, PTR = 12, MX = 15, TXT = 16, AAAA = 28, SRV = 33, NAPTR = 35, CERT = 37,
+	DNAME = 39, DS = 43, SSHFP = 44, RRSIG = 46, NSEC = 47, DNSKEY = 48, NSEC3 = 50, NSEC3PARAM = 51, TLSA = 52,
+	SMIMEA = 53, CDS = 59, CDNSKEY = 60, OPENPGPKEY = 61, SVCB = 64, HTTPS = 65, SPF = 99, ANY = 255, URI = 256,
+	CAA = 257,
 }
-local classes = both_ways { IN = 1; CH = 3; HS = 4; ANY = 255 }
+local classes = both_ways { IN = 1, CH = 3, HS = 4, ANY = 255 }
 -- RFC 6895 2.3
 local errors = both_ways {
-	NoError = 0; FormErr = 1; ServFail = 2; NXDomain = 3; NotImp = 4; Refused = 5; YXDomain = 6; YXRRSet = 7;
-	NXRRSet = 8; NotAuth = 9; NotZone = 10;
+	NoError = 0, FormErr = 1, ServFail = 2, NXDomain = 3, NotImp = 4, Refused = 5, YXDomain = 6, YXRRSet = 7,
+	NXRRSet = 8, NotAuth = 9, NotZone = 10,
 }
 
 -- "SRV", "srv", "TYPE33", 33 -> 33; nil for what is none. Likewise for classes.
@@ -275,7 +275,7 @@ local function read_record(name, ttl, class, record_type, data)
 		end
 	end
 	return setmetatable({
-		name = name; ttl = ttl; class = class; type = record_type; [s_lower(record_type)] = value;
+		name = name, ttl = ttl, class = class, type = record_type, [s_lower(record_type)] = value,
 	}, record_mt)
 end
 
@@ -302,10 +302,10 @@ end
 -- it) · is_unvalidated: nothing was validated, since the name servers leave out DNSSEC · nxdomain · canonname · ttl.
 local function read_answer(raw, qname, qtype, qclass)
 	local answer = setmetatable({
-		qname = qname; qtype = qtype; qclass = qclass;
-		type = types[qtype] or "TYPE" .. qtype; class = classes[qclass] or "CLASS" .. qclass;
-		rcode = raw.rcode; status = errors[raw.rcode] or tostring(raw.rcode); nxdomain = raw.rcode == errors.NXDomain;
-		secure = raw.secure; bogus = raw.bogus; canonname = raw.canonname; ttl = raw.ttl;
+		qname = qname, qtype = qtype, qclass = qclass,
+		type = types[qtype] or "TYPE" .. qtype, class = classes[qclass] or "CLASS" .. qclass,
+		rcode = raw.rcode, status = errors[raw.rcode] or tostring(raw.rcode), nxdomain = raw.rcode == errors.NXDomain,
+		secure = raw.secure, bogus = raw.bogus, canonname = raw.canonname, ttl = raw.ttl,
 	}, answer_mt)
 	local name, n = fully(raw.canonname or qname), 0
 	for i = 1, raw.n do
@@ -348,16 +348,16 @@ local function is_unanswered(answer)
 end
 
 return {
-	describe = describe;
-	is_unanswered = is_unanswered;
-	types = types;
-	classes = classes;
-	errors = errors;
-	type_number = type_number;
-	class_number = class_number;
-	is_name = is_name;
-	to_ascii = to_ascii;
-	parsers = parsers;
-	read_record = read_record;
-	read_answer = read_answer;
+	describe = describe,
+	is_unanswered = is_unanswered,
+	types = types,
+	classes = classes,
+	errors = errors,
+	type_number = type_number,
+	class_number = class_number,
+	is_name = is_name,
+	to_ascii = to_ascii,
+	parsers = parsers,
+	read_record = read_record,
+	read_answer = read_answer,
 }

@@ -161,7 +161,7 @@ end
 local headers_mt = {
 	__index = function (headers, name)
 		return type(name) == "string" and rawget(headers, (s_gsub(s_lower(name), "-", "_"))) or nil
-	end;
+	end,
 }
 
 local function on_head(request, code, version, headers)
@@ -404,14 +404,14 @@ if prosody then
 end
 
 return {
-	new = new;
-	default = default;
-	request = function (url, options, callback) return default:request(url, options, callback) end;
-	destroy_request = destroy_request;
-	events = default.events;
-	urlencode = util_http.urlencode;
-	urldecode = util_http.urldecode;
-	formencode = util_http.formencode;
-	formdecode = util_http.formdecode;
-	features = { sni = true };
+	new = new,
+	default = default,
+	request = function (url, options, callback) return default:request(url, options, callback) end,
+	destroy_request = destroy_request,
+	events = default.events,
+	urlencode = util_http.urlencode,
+	urldecode = util_http.urldecode,
+	formencode = util_http.formencode,
+	formdecode = util_http.formdecode,
+	features = { sni = true },
 }

@@ -33,9 +33,9 @@ local UNVALIDATED_SECONDS = 600
 
 -- What a promise of an answer is rejected with.
 local rejections = {
-	timeout = { type = "wait", condition = "remote-server-timeout" };
-	failure = { type = "wait", condition = "remote-server-timeout" };
-	invalid = { type = "modify", condition = "jid-malformed" };
+	timeout = { type = "wait", condition = "remote-server-timeout" },
+	failure = { type = "wait", condition = "remote-server-timeout" },
+	invalid = { type = "modify", condition = "jid-malformed" },
 }
 
 local function timeout_of(seconds)
@@ -348,7 +348,7 @@ if prosody then
 end
 
 return {
-	new = new;
-	default = default;
-	is_available = found;
+	new = new,
+	default = default,
+	is_available = found,
 }

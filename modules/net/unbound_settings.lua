@@ -77,13 +77,13 @@ local function named_values(value)
 end
 
 local checks = {
-	resolvconf = path_or_flag;
-	hoststxt = path_or_flag;
+	resolvconf = path_or_flag,
+	hoststxt = path_or_flag,
 	forward = texts("the address of a name server, such as \"192.0.2.1\" or \"192.0.2.1@5353\", or a list of them",
-		is_server);
-	trusted = texts("a DS or DNSKEY record as in a zone file, or a list of them");
-	trustfile = texts("the path of a file, or a list of them");
-	options = named_values;
+		is_server),
+	trusted = texts("a DS or DNSKEY record as in a zone file, or a list of them"),
+	trustfile = texts("the path of a file, or a list of them"),
+	options = named_values,
 }
 
 --- Is the option well formed? true, or nil and a sentence.
@@ -165,12 +165,12 @@ local function native(wanted, is_unvalidated)
 		end
 	end
 	return {
-		resolvconf = not wanted.forward and path_setting(wanted.resolvconf, "/etc/resolv.conf") or nil;
-		hosts = path_setting(wanted.hoststxt, "/etc/hosts");
-		forward = wanted.forward or nil;
-		trusted = trusted or nil;
-		trustfile = trustfile or nil;
-		options = option_pairs(wanted.options);
+		resolvconf = not wanted.forward and path_setting(wanted.resolvconf, "/etc/resolv.conf") or nil,
+		hosts = path_setting(wanted.hoststxt, "/etc/hosts"),
+		forward = wanted.forward or nil,
+		trusted = trusted or nil,
+		trustfile = trustfile or nil,
+		options = option_pairs(wanted.options),
 	}
 end
 
@@ -183,8 +183,8 @@ local function may_go_without_validation(wanted)
 end
 
 return {
-	check = check;
-	native = native;
-	may_go_without_validation = may_go_without_validation;
-	mend = mend;
+	check = check,
+	native = native,
+	may_go_without_validation = may_go_without_validation,
+	mend = mend,
 }

@@ -163,6 +163,6 @@ local function checker(allowed)
 end
 
 return {
-	classify = classify;
-	checker = checker;
+	classify = classify,
+	checker = checker,
 }

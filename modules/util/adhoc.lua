@@ -47,6 +47,6 @@ local function new_initial_data_form(layout, initial_data, result_handler)
 end
 
 return {
-	new_simple_form = new_simple_form;
-	new_initial_data_form = new_initial_data_form;
+	new_simple_form = new_simple_form,
+	new_initial_data_form = new_initial_data_form,
 }

@@ -224,5 +224,5 @@ end
 return setmetatable(array, {
 	__call = function (_, ...)
 		return new(...)
-	end;
+	end,
 })

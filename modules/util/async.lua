@@ -288,14 +288,14 @@ function runner_mt:__tostring()
 end
 
 return {
-	ready = ready;
-	waiter = waiter;
-	guarder = guarder;
-	runner = runner;
-	once = once;
-	wait_for = wait_for;
-	wait = wait_for; -- COMPAT Prosody 0.12
-	sleep = sleep;
-	set_nexttick = set_nexttick;
-	set_schedule_function = set_schedule_function;
+	ready = ready,
+	waiter = waiter,
+	guarder = guarder,
+	runner = runner,
+	once = once,
+	wait_for = wait_for,
+	wait = wait_for, -- COMPAT Prosody 0.12
+	sleep = sleep,
+	set_nexttick = set_nexttick,
+	set_schedule_function = set_schedule_function,
 }

@@ -40,11 +40,11 @@ local function new(size, on_evict)
 		on_evict = function () return false end
 	end
 	return setmetatable({
-		size = check_size(size);
-		_on_evict = on_evict;
-		_data = {};
-		_count = 0;
-		_ring = ring;
+		size = check_size(size),
+		_on_evict = on_evict,
+		_data = {},
+		_count = 0,
+		_ring = ring,
 	}, cache_mt)
 end
 
@@ -155,18 +155,18 @@ function methods:table()
 		self._proxy = setmetatable({}, {
 			__index = function (_, key)
 				return self:get(key)
-			end;
+			end,
 			__newindex = function (_, key, value)
 				if not self:set(key, value) then
 					error("failed to insert key into cache - full", 2)
 				end
-			end;
+			end,
 			__pairs = function ()
 				return self:items()
-			end;
+			end,
 			__len = function ()
 				return self:count()
-			end;
+			end,
 		})
 	end
 	return self._proxy

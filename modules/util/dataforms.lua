@@ -142,10 +142,10 @@ local function write_boolean(form, value)
 end
 
 local writers = {
-	["boolean"] = write_boolean;
-	["text-multi"] = write_lines;
-	["jid-multi"] = write_list;
-	["list-multi"] = write_list;
+	["boolean"] = write_boolean,
+	["text-multi"] = write_lines,
+	["jid-multi"] = write_list,
+	["list-multi"] = write_list,
 }
 
 -- The values chosen by default among options.
@@ -179,8 +179,8 @@ local function write_validation(form, field)
 	form:tag("validate", { xmlns = xmlns_validate, datatype = field.datatype })
 	if field.range_min or field.range_max then
 		form:tag("range", {
-			min = field.range_min and to_text(field.range_min, field);
-			max = field.range_max and to_text(field.range_max, field);
+			min = field.range_min and to_text(field.range_min, field),
+			max = field.range_max and to_text(field.range_max, field),
 		}):up()
 	end
 	form:up()
@@ -328,12 +328,12 @@ local function read_boolean(tag)
 end
 
 local readers = {
-	["boolean"] = read_boolean;
-	["hidden"] = read_hidden;
-	["jid-single"] = read_jid;
-	["jid-multi"] = read_jids;
-	["list-multi"] = read_list;
-	["text-multi"] = read_lines;
+	["boolean"] = read_boolean,
+	["hidden"] = read_hidden,
+	["jid-single"] = read_jid,
+	["jid-multi"] = read_jids,
+	["list-multi"] = read_list,
+	["text-multi"] = read_lines,
 }
 
 local function read_field(field, tag)
@@ -409,12 +409,12 @@ local function from_stanza(form)
 	for tag in form:childtags("field") do
 		local validate = tag:get_child("validate", xmlns_validate)
 		local field = {
-			name = tag.attr.var;
-			label = tag.attr.label;
-			type = tag.attr.type;
-			desc = tag:get_child_text("desc");
-			required = tag:get_child("required") and true or nil;
-			datatype = validate and validate.attr.datatype;
+			name = tag.attr.var,
+			label = tag.attr.label,
+			type = tag.attr.type,
+			desc = tag:get_child_text("desc"),
+			required = tag:get_child("required") and true or nil,
+			datatype = validate and validate.attr.datatype,
 		}
 		for option in tag:childtags("option") do
 			field.options = field.options or {}
@@ -427,7 +427,7 @@ local function from_stanza(form)
 end
 
 return {
-	new = new;
-	get_type = get_type;
-	from_stanza = from_stanza;
+	new = new,
+	get_type = get_type,
+	from_stanza = from_stanza,
 }

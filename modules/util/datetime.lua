@@ -101,9 +101,9 @@ local function parse(text)
 end
 
 return {
-	date = date;
-	datetime = datetime;
-	time = time;
-	legacy = legacy;
-	parse = parse;
+	date = date,
+	datetime = datetime,
+	time = time,
+	legacy = legacy,
+	parse = parse,
 }

@@ -112,10 +112,10 @@ local function traceback(thread, message, level)
 end
 
 return {
-	traceback = traceback;
-	get_locals_table = get_locals_table;
-	get_upvalues_table = get_upvalues_table;
-	get_traceback_table = get_traceback_table;
-	string_from_var_table = string_from_var_table;
-	use = function () end; -- COMPAT Prosody: replaced debug.traceback everywhere; we do not
+	traceback = traceback,
+	get_locals_table = get_locals_table,
+	get_upvalues_table = get_upvalues_table,
+	get_traceback_table = get_traceback_table,
+	string_from_var_table = string_from_var_table,
+	use = function () end, -- COMPAT Prosody: replaced debug.traceback everywhere; we do not
 }

@@ -36,8 +36,8 @@ local function missingdep(name, sources, message, url)
 end
 
 return {
-	softreq = softreq;
-	missingdep = missingdep;
-	check_dependencies = function () return true end; -- configure has looked
-	log_warnings = function () end;
+	softreq = softreq,
+	missingdep = missingdep,
+	check_dependencies = function () return true end, -- configure has looked
+	log_warnings = function () end,
 }

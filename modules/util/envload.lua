@@ -27,6 +27,6 @@ local function envloadfile(path, env)
 end
 
 return {
-	envload = envload;
-	envloadfile = envloadfile;
+	envload = envload,
+	envloadfile = envloadfile,
 }

@@ -56,14 +56,14 @@ local function new(e, context, registry, source)
 		context.traceback = traceback("error stack", 2)
 	end
 	return setmetatable({
-		instance_id = random_id();
-		type = template.type or "cancel";
-		condition = template.condition or "undefined-condition";
-		text = template.text;
-		code = template.code;
-		context = context;
-		extra = template.extra;
-		source = source;
+		instance_id = random_id(),
+		type = template.type or "cancel",
+		condition = template.condition or "undefined-condition",
+		text = template.text,
+		code = template.code,
+		context = context,
+		extra = template.extra,
+		source = source,
 	}, error_mt)
 end
 
@@ -124,14 +124,14 @@ local function init(source, namespace, registry)
 	end
 
 	return {
-		source = source;
-		namespace = namespace;
-		registry = expanded;
-		new = new_from;
-		coerce = coerce_from;
-		wrap = wrap;
-		is_error = is_error;
-		is_err = is_error;
+		source = source,
+		namespace = namespace,
+		registry = expanded,
+		new = new_from,
+		coerce = coerce_from,
+		wrap = wrap,
+		is_error = is_error,
+		is_err = is_error,
 	}
 end
 
@@ -152,10 +152,10 @@ local function from_stanza(stanza, context, source)
 		extra.uri = condition_tag:get_text()
 	end
 	return new({
-		type = kind or "cancel";
-		condition = condition or "undefined-condition";
-		text = text;
-		extra = extra or nil;
+		type = kind or "cancel",
+		condition = condition or "undefined-condition",
+		text = text,
+		extra = extra or nil,
 	}, context, nil, source)
 end
 
@@ -171,12 +171,12 @@ for _, condition in ipairs {
 end
 
 return {
-	new = new;
-	init = init;
-	coerce = coerce;
-	is_error = is_error;
-	is_err = is_error;
-	from_stanza = from_stanza;
-	configure = configure;
-	conditions = conditions; -- the conditions RFC 6120 defines, as a table of true
+	new = new,
+	init = init,
+	coerce = coerce,
+	is_error = is_error,
+	is_err = is_error,
+	from_stanza = from_stanza,
+	configure = configure,
+	conditions = conditions, -- the conditions RFC 6120 defines, as a table of true
 }

@@ -173,19 +173,19 @@ local function new()
 	end
 
 	return {
-		add_handler = add_handler;
-		remove_handler = remove_handler;
-		add_handlers = add_handlers;
-		remove_handlers = remove_handlers;
-		get_handlers = get_handlers;
-		get_mappings = get_mappings;
-		fire_event = fire_event;
-		add_wrapper = add_wrapper;
-		remove_wrapper = remove_wrapper;
-		wrappers = { add_handler = add_wrapper, remove_handler = remove_wrapper };
-		set_debug_hook = set_debug_hook;
-		_event_map = event_map;
-		_handlers = sorted;
+		add_handler = add_handler,
+		remove_handler = remove_handler,
+		add_handlers = add_handlers,
+		remove_handlers = remove_handlers,
+		get_handlers = get_handlers,
+		get_mappings = get_mappings,
+		fire_event = fire_event,
+		add_wrapper = add_wrapper,
+		remove_wrapper = remove_wrapper,
+		wrappers = { add_handler = add_wrapper, remove_handler = remove_wrapper },
+		set_debug_hook = set_debug_hook,
+		_event_map = event_map,
+		_handlers = sorted,
 	}
 end
 

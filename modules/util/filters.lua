@@ -106,9 +106,9 @@ local function remove_filter_hook(hook)
 end
 
 return {
-	initialize = initialize;
-	add_filter = add_filter;
-	remove_filter = remove_filter;
-	add_filter_hook = add_filter_hook;
-	remove_filter_hook = remove_filter_hook;
+	initialize = initialize,
+	add_filter = add_filter,
+	remove_filter = remove_filter,
+	add_filter_hook = add_filter_hook,
+	remove_filter_hook = remove_filter_hook,
 }

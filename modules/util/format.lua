@@ -111,6 +111,6 @@ local function format(pattern, ...)
 end
 
 return {
-	format = format;
-	clean = clean;
+	format = format,
+	clean = clean,
 }

@@ -5,11 +5,11 @@ local collectgarbage, pairs, type = collectgarbage, pairs, type
 local _ENV = nil
 
 local known = {
-	mode = "string";
+	mode = "string",
 	-- incremental: how long to wait, how much to do, how large a step is
-	threshold = "number", speed = "number", step_size = "number";
+	threshold = "number", speed = "number", step_size = "number",
 	-- generational
-	minor_threshold = "number", major_threshold = "number";
+	minor_threshold = "number", major_threshold = "number",
 }
 
 --- configure(settings, defaults): true, or nil and an error. mode: "incremental" or "generational".

@@ -96,10 +96,10 @@ local function get_upvalue(fn, wanted)
 end
 
 return {
-	log_events = log_events;
-	revert_log_events = revert_log_events;
-	log_host_events = log_host_events;
-	revert_log_host_events = revert_log_host_events;
-	show_events = show_events;
-	get_upvalue = get_upvalue;
+	log_events = log_events,
+	revert_log_events = revert_log_events,
+	log_host_events = log_host_events,
+	revert_log_host_events = revert_log_host_events,
+	show_events = show_events,
+	get_upvalue = get_upvalue,
 }

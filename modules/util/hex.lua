@@ -28,8 +28,8 @@ local function decode(text)
 end
 
 return {
-	encode = encode;
-	decode = decode;
-	to = encode;
-	from = decode;
+	encode = encode,
+	decode = decode,
+	to = encode,
+	from = decode,
 }

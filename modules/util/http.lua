@@ -141,11 +141,11 @@ local function parse_forwarded(header)
 end
 
 return {
-	urlencode = urlencode;
-	urldecode = urldecode;
-	formencode = formencode;
-	formdecode = formdecode;
-	contains_token = contains_token;
-	normalize_path = normalize_path;
-	parse_forwarded = parse_forwarded;
+	urlencode = urlencode,
+	urldecode = urldecode,
+	formencode = formencode,
+	formdecode = formdecode,
+	contains_token = contains_token,
+	normalize_path = normalize_path,
+	parse_forwarded = parse_forwarded,
 }

@@ -32,10 +32,10 @@ local function sortable()
 end
 
 return {
-	tiny = custom(3);   -- 4 characters, 24 bits
-	short = custom(9);  -- 12 characters, 72 bits
-	medium = custom(18); -- 24 characters, 144 bits
-	long = custom(30);  -- 40 characters, 240 bits
-	custom = custom;
-	sortable = sortable;
+	tiny = custom(3),   -- 4 characters, 24 bits
+	short = custom(9),  -- 12 characters, 72 bits
+	medium = custom(18), -- 24 characters, 144 bits
+	long = custom(30),  -- 40 characters, 240 bits
+	custom = custom,
+	sortable = sortable,
 }

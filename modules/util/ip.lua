@@ -216,11 +216,11 @@ function properties.toV4mapped(ip)
 end
 
 return {
-	new_ip = new_ip;
-	is_ip = is_ip;
-	match = match;
-	parse_cidr = parse_cidr;
-	any_of = any_of;
-	commonPrefixLength = common_prefix_length;
-	truncate = truncate;
+	new_ip = new_ip,
+	is_ip = is_ip,
+	match = match,
+	parse_cidr = parse_cidr,
+	any_of = any_of,
+	commonPrefixLength = common_prefix_length,
+	truncate = truncate,
 }

@@ -30,13 +30,13 @@ local function is_object(value)
 end
 
 local type_checks = {
-	null = function (value) return value == null end;
-	boolean = function (value) return type(value) == "boolean" end;
-	string = function (value) return type(value) == "string" end;
-	number = function (value) return type(value) == "number" end;
-	integer = function (value) return type(value) == "number" and value % 1 == 0 end;
-	array = is_array;
-	object = is_object;
+	null = function (value) return value == null end,
+	boolean = function (value) return type(value) == "boolean" end,
+	string = function (value) return type(value) == "string" end,
+	number = function (value) return type(value) == "number" end,
+	integer = function (value) return type(value) == "number" and value % 1 == 0 end,
+	array = is_array,
+	object = is_object,
 }
 
 local function deep_equal(a, b)
@@ -347,6 +347,6 @@ local function validate_all(schema, value, root)
 end
 
 return {
-	validate = validate_all;
-	xml_t = {}; -- COMPAT Prosody: only a type for its checker
+	validate = validate_all,
+	xml_t = {}, -- COMPAT Prosody: only a type for its checker
 }

@@ -24,16 +24,16 @@ end
 
 local function with_hmac(hmac)
 	return {
-		sign = function (key, data) return hmac(key, data) end;
-		verify = function (key, data, signature) return hashes.equals(hmac(key, data), signature) end;
+		sign = function (key, data) return hmac(key, data) end,
+		verify = function (key, data, signature) return hashes.equals(hmac(key, data), signature) end,
 	}
 end
 
 -- Algorithm -> { sign = function (key, data), verify = function (key, data, signature) }
 local algorithms = {
-	HS256 = with_hmac(hashes.hmac_sha256);
-	HS384 = with_hmac(hashes.hmac_sha384);
-	HS512 = with_hmac(hashes.hmac_sha512);
+	HS256 = with_hmac(hashes.hmac_sha256),
+	HS384 = with_hmac(hashes.hmac_sha384),
+	HS512 = with_hmac(hashes.hmac_sha512),
 }
 
 -- RFC 7518 3.3-3.5: those with key pairs need util.crypto.
@@ -50,10 +50,10 @@ local function with_crypto(name)
 		error("JWT algorithm " .. name .. " needs util.crypto, which this server does not have; use HS256", 4)
 	end
 	return {
-		sign = function (key, data) return crypto[function_name .. "_sign"](crypto.import_private_pem(key), data) end;
+		sign = function (key, data) return crypto[function_name .. "_sign"](crypto.import_private_pem(key), data) end,
 		verify = function (key, data, signature)
 			return crypto[function_name .. "_verify"](crypto.import_public_pem(key), data, signature)
-		end;
+		end,
 	}
 end
 
@@ -151,9 +151,9 @@ local function verify(key, token)
 end
 
 return {
-	sign = sign;
-	verify = verify;
-	init = init;
-	new_signer = new_signer;
-	new_verifier = new_verifier;
+	sign = sign,
+	verify = verify,
+	init = init,
+	new_signer = new_signer,
+	new_verifier = new_verifier,
 }

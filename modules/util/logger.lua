@@ -106,12 +106,12 @@ local function reset()
 end
 
 return {
-	init = init;
-	new = make_logger;
-	make_logger = make_logger;
-	add_level_sink = add_level_sink;
-	add_simple_sink = add_simple_sink;
-	remove_sink = remove_sink;
-	reset = reset;
-	set_native = set_native;
+	init = init,
+	new = make_logger,
+	make_logger = make_logger,
+	add_level_sink = add_level_sink,
+	add_simple_sink = add_simple_sink,
+	remove_sink = remove_sink,
+	reset = reset,
+	set_native = set_native,
 }

@@ -153,6 +153,6 @@ function methods:search(...)
 end
 
 return {
-	new = new;
-	iter = methods.iter;
+	new = new,
+	iter = methods.iter,
 }

@@ -87,10 +87,10 @@ local function split(list)
 end
 
 return {
-	join = join;
-	resolve_relative_path = resolve_relative_path;
-	glob_to_pattern = glob_to_pattern;
-	complement_lua_path = complement_lua_path;
-	without_duplicates = without_duplicates;
-	split = split;
+	join = join,
+	resolve_relative_path = resolve_relative_path,
+	glob_to_pattern = glob_to_pattern,
+	complement_lua_path = complement_lua_path,
+	without_duplicates = without_duplicates,
+	split = split,
 }

@@ -266,15 +266,15 @@ local function try(fn, ...)
 end
 
 return {
-	new = new;
-	resolve = resolve;
-	reject = reject;
-	all = all;
-	all_settled = all_settled;
-	race = race;
-	any = any;
-	join = join;
-	try = try;
-	is_promise = is_promise;
-	set_nexttick = set_nexttick;
+	new = new,
+	resolve = resolve,
+	reject = reject,
+	all = all,
+	all_settled = all_settled,
+	race = race,
+	any = any,
+	join = join,
+	try = try,
+	is_promise = is_promise,
+	set_nexttick = set_nexttick,
 }

@@ -43,14 +43,14 @@ local function wants_help(arg, usage, description)
 end
 
 return {
-	show_message = show_message;
-	show_warning = show_warning;
-	show_usage = show_usage;
-	wants_help = wants_help;
-	getchar = human_io.getchar;
-	getline = human_io.getline;
-	getpass = human_io.getpass;
-	show_yesno = human_io.show_yesno;
-	show_prompt = human_io.show_prompt;
-	read_password = human_io.read_password;
+	show_message = show_message,
+	show_warning = show_warning,
+	show_usage = show_usage,
+	wants_help = wants_help,
+	getchar = human_io.getchar,
+	getline = human_io.getline,
+	getpass = human_io.getpass,
+	show_yesno = human_io.show_yesno,
+	show_prompt = human_io.show_prompt,
+	read_password = human_io.read_password,
 }

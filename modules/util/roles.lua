@@ -109,6 +109,6 @@ function role_mt:__freeze()
 end
 
 return {
-	new = new;
-	is_role = is_role;
+	new = new,
+	is_role = is_role,
 }

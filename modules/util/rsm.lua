@@ -18,18 +18,18 @@ local function text_of(element)
 end
 
 local readers = {
-	after = text_of;
+	after = text_of,
 	before = function (element)
 		local text = element:get_text()
 		return text == nil or text == "" or text -- empty: the last page (2.5)
-	end;
-	max = count_of;
-	index = count_of;
-	count = count_of;
-	last = text_of;
+	end,
+	max = count_of,
+	index = count_of,
+	count = count_of,
+	last = text_of,
 	first = function (element)
 		return { index = tonumber(element.attr.index), element:get_text() }
-	end;
+	end,
 }
 
 --- The fields of a <set/>: after, before (text or true), max, index, count, last, first ({ text, index = }).
@@ -75,7 +75,7 @@ local function get(element)
 end
 
 return {
-	parse = parse;
-	generate = generate;
-	get = get;
+	parse = parse,
+	generate = generate,
+	get = get,
 }

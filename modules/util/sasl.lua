@@ -71,9 +71,9 @@ local function new(realm, profile)
 		process_secret = process_secret or random_bytes(32)
 	end
 	return setmetatable({
-		realm = realm;
-		profile = profile;
-		decoy_secret = profile.decoy_secret or process_secret;
+		realm = realm,
+		profile = profile,
+		decoy_secret = profile.decoy_secret or process_secret,
 	}, handler_mt)
 end
 
@@ -159,6 +159,6 @@ for _, part in ipairs { "scram", "plain", "external", "anonymous" } do
 end
 
 return {
-	new = new;
-	registerMechanism = register_mechanism;
+	new = new,
+	registerMechanism = register_mechanism,
 }

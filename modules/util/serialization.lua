@@ -63,14 +63,14 @@ local function key_before(a, b)
 end
 
 local presets = {
-	oneline = { indentwith = "", itemstart = " ", itemlast = " " };
-	compact = { indentwith = "", itemstart = "", itemlast = "", equals = "=", unquoted = true };
+	oneline = { indentwith = "", itemstart = " ", itemlast = " " },
+	compact = { indentwith = "", itemstart = "", itemlast = "", equals = "=", unquoted = true },
 	debug = {
-		indentwith = "", itemstart = " ", itemlast = " ", unquoted = true, freeze = true, multirefs = true;
+		indentwith = "", itemstart = " ", itemlast = " ", unquoted = true, freeze = true, multirefs = true,
 		fallback = function (value, why)
 			return quote(tostring(value) .. (why and " (" .. why .. ")" or ""))
-		end;
-	};
+		end,
+	},
 }
 
 local function fail(value, why)
@@ -220,7 +220,7 @@ local function deserialize(text)
 end
 
 return {
-	new = new;
-	serialize = serialize;
-	deserialize = deserialize;
+	new = new,
+	serialize = serialize,
+	deserialize = deserialize,
 }

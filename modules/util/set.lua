@@ -177,10 +177,10 @@ function set_mt:__freeze()
 end
 
 return {
-	new = new;
-	is_set = is_set;
-	union = union;
-	difference = difference;
-	intersection = intersection;
-	xor = xor;
+	new = new,
+	is_set = is_set,
+	union = union,
+	difference = difference,
+	intersection = intersection,
+	xor = xor,
 }

@@ -79,6 +79,6 @@ function methods:table()
 end
 
 return {
-	new = new;
-	smqueue = smqueue_mt;
+	new = new,
+	smqueue = smqueue_mt,
 }

@@ -66,13 +66,13 @@ local function set_list(config, field, value)
 end
 
 local setters = {
-	options = merge_flags;
-	verify = merge_flags;
-	verifyext = merge_flags;
-	dane = merge_flags;
-	protocol = set_protocol;
-	curveslist = set_list;
-	ciphers = set_list;
+	options = merge_flags,
+	verify = merge_flags,
+	verifyext = merge_flags,
+	dane = merge_flags,
+	protocol = set_protocol,
+	curveslist = set_list,
+	ciphers = set_list,
 }
 
 --- Lays a table of settings over this one; nil changes nothing. Gives itself.
@@ -112,7 +112,7 @@ function methods:final()
 end
 
 return {
-	new = new;
-	apply = methods.apply;
-	final = methods.final;
+	new = new,
+	apply = methods.apply,
+	final = methods.final,
 }

@@ -38,8 +38,8 @@ local function common_prefix_bits(a, b)
 end
 
 return {
-	sand = by(function (a, b) return a & b end);
-	sor = by(function (a, b) return a | b end);
-	sxor = by(function (a, b) return a ~ b end);
-	common_prefix_bits = common_prefix_bits;
+	sand = by(function (a, b) return a & b end),
+	sor = by(function (a, b) return a | b end),
+	sxor = by(function (a, b) return a ~ b end),
+	common_prefix_bits = common_prefix_bits,
 }

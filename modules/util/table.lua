@@ -17,8 +17,8 @@ local function sorted_keys(t)
 end
 
 return {
-	create = table.create or create; -- luacheck: ignore 143/table
-	pack = table.pack;
-	move = table.move;
-	sorted_keys = sorted_keys;
+	create = table.create or create, -- luacheck: ignore 143/table
+	pack = table.pack,
+	move = table.move,
+	sorted_keys = sorted_keys,
 }

@@ -49,7 +49,7 @@ methods.disarm = stop
 methods.reschedule = reschedule
 
 return {
-	add_task = add_task;
-	stop = stop;
-	reschedule = reschedule;
+	add_task = add_task,
+	stop = stop,
+	reschedule = reschedule,
 }

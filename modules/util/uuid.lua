@@ -40,9 +40,9 @@ local function v7()
 end
 
 return {
-	generate = v4;
-	v4 = v4;
-	v7 = v7;
-	get_nibbles = get_nibbles;
-	seed = function () end; -- COMPAT Prosody 0.9: the system's source needs no seed
+	generate = v4,
+	v4 = v4,
+	v7 = v7,
+	get_nibbles = get_nibbles,
+	seed = function () end, -- COMPAT Prosody 0.9: the system's source needs no seed
 }

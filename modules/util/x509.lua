@@ -19,10 +19,10 @@ local function names_of(cert)
 	if cert.names then return cert:names() end
 	local san = (cert:extensions() or {})["2.5.29.17"] or {}
 	return {
-		dns = san.dNSName or {};
-		srv = san["1.3.6.1.5.5.7.8.7"] or {};
-		xmpp = san["1.3.6.1.5.5.7.8.5"] or {};
-		ip = san.iPAddress or {};
+		dns = san.dNSName or {},
+		srv = san["1.3.6.1.5.5.7.8.7"] or {},
+		xmpp = san["1.3.6.1.5.5.7.8.5"] or {},
+		ip = san.iPAddress or {},
 	}
 end
 
@@ -128,10 +128,10 @@ local function load(path)
 end
 
 return {
-	verify_identity = verify_identity;
-	get_identities = get_identities;
-	get_client_jids = get_client_jids;
-	pem2der = pem2der;
-	der2pem = der2pem;
-	load = load;
+	verify_identity = verify_identity,
+	get_identities = get_identities,
+	get_client_jids = get_client_jids,
+	pem2der = pem2der,
+	der2pem = der2pem,
+	load = load,
 }

@@ -6,9 +6,9 @@
 --
 -- Usage: make bench BENCH=fair, or FLOOD_MESSAGES=1000000 ...
 
-local bench = require "spec.bench.support";
-local canary = require "spec.support.canary";
-local outside = require "spec.support.outside";
+local bench = require "spec.bench.support"
+local canary = require "spec.support.canary"
+local outside = require "spec.support.outside"
 
 local config = [[
 data_path = %q
@@ -27,37 +27,37 @@ storage = "internal"
 certificates = %q
 log = { error = %q }
 VirtualHost "localhost"
-]];
+]]
 
-local QUIET_SECONDS, SECONDS_MAX = "1", 60;
-local messages = { couplet = tonumber(os.getenv "FLOOD_MESSAGES") or 300000; prosody = 20000 };
+local QUIET_SECONDS, SECONDS_MAX = "1", 60
+local messages = { couplet = tonumber(os.getenv "FLOOD_MESSAGES") or 300000, prosody = 20000 }
 
 local function flood(name, senders)
 	local server = bench.start(name, 1, function (home, port)
-		return config:format(home.."/data", home.."/pid", port, home.."/socket", bench.dir, home.."/log");
-	end, bench.commands[name]);
-	local user = canary.watch("localhost", server.port, "user999", "secret", "none");
-	local quiet = user:notices(function () outside.run { "sleep", QUIET_SECONDS }; end);
-	local figures = {};
+		return config:format(home.."/data", home.."/pid", port, home.."/socket", bench.dir, home.."/log")
+	end, bench.commands[name])
+	local user = canary.watch("localhost", server.port, "user999", "secret", "none")
+	local quiet = user:notices(function () outside.run { "sleep", QUIET_SECONDS } end)
+	local figures = {}
 	local noticed = user:notices(function ()
 		local said = outside.run({ bench.load_program, tostring(server.port), tostring(server.pid), "flood",
-			tostring(senders), tostring(messages[name]) }, { seconds = SECONDS_MAX });
-		for key, value in said:gmatch "(%S+) (%S+)\n" do figures[key] = tonumber(value); end
-	end);
-	user:stop();
-	server.stop();
+			tostring(senders), tostring(messages[name]) }, { seconds = SECONDS_MAX })
+		for key, value in said:gmatch "(%S+) (%S+)\n" do figures[key] = tonumber(value) end
+	end)
+	user:stop()
+	server.stop()
 	print(("%s, %d at once: %.0f messages per second, %.1f µs of CPU for each%s"):format(name, senders,
 		figures.messages_per_s, figures.cpu_us_per_message, figures.messages < messages[name] // senders * senders
-		and (" (the reader was closed after %.0f messages)"):format(figures.messages) or ""));
-	print("  "..canary.tell("before", quiet));
-	print("  "..canary.tell("meanwhile", noticed));
-	return noticed;
+		and (" (the reader was closed after %.0f messages)"):format(figures.messages) or ""))
+	print("  "..canary.tell("before", quiet))
+	print("  "..canary.tell("meanwhile", noticed))
+	return noticed
 end
 
-bench.prepare(1000);
+bench.prepare(1000)
 for _, senders in ipairs { 1, 10, 100 } do
-	local noticed = flood("couplet", senders);
-	bench.verdict("99 of a hundred pings within", noticed.p99 * 1e3, 50, " ms");
-	flood("prosody", senders);
+	local noticed = flood("couplet", senders)
+	bench.verdict("99 of a hundred pings within", noticed.p99 * 1e3, 50, " ms")
+	flood("prosody", senders)
 end
-bench.finish();
+bench.finish()

@@ -75,8 +75,8 @@ describe("util.async", function ()
 				wait()
 			end
 		end, {
-			waiting = function () told[#told + 1] = "waiting" end;
-			ready = function () told[#told + 1] = "ready" end;
+			waiting = function () told[#told + 1] = "waiting" end,
+			ready = function () told[#told + 1] = "ready" end,
 		})
 		runner:run "go"
 		assert.same({}, told)
@@ -251,8 +251,8 @@ describe("util.async", function ()
 	it("parks the core's own coroutines by way of the core", function ()
 		local resumed
 		package.loaded["couplet.native"] = {
-			wait = coroutine.yield;
-			resume = function (thread) resumed = thread end;
+			wait = coroutine.yield,
+			resume = function (thread) resumed = thread end,
 		}
 		local name_a, name_b = package.loaded["util.async"], package.loaded["prosody.util.async"]
 		package.loaded["util.async"], package.loaded["prosody.util.async"] = nil, nil

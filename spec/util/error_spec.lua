@@ -42,8 +42,8 @@ describe("util.error", function ()
 
 	it("has lists of errors per module, long and short", function ()
 		local e = errors.init("mod_x", "urn:x", {
-			long = { type = "auth", condition = "forbidden", text = "No" };
-			short = { "modify", "bad-request", "Bad", "bad-x" };
+			long = { type = "auth", condition = "forbidden", text = "No" },
+			short = { "modify", "bad-request", "Bad", "bad-x" },
 		})
 		assert.equal("error<auth:forbidden:No>", tostring(e.new "long"))
 		local short = e.new("short", { a = 1 })

@@ -2,9 +2,9 @@ local interpolation = require "util.interpolation"
 
 describe("util.interpolation", function ()
 	local render = interpolation.new("%b{}", function (text) return "<" .. text .. ">" end, {
-		upper = string.upper;
-		repeated = function (value, argument) return value:rep(tonumber(argument)) end;
-		sorted = function (list) table.sort(list) return list end;
+		upper = string.upper,
+		repeated = function (value, argument) return value:rep(tonumber(argument)) end,
+		sorted = function (list) table.sort(list) return list end,
 	})
 
 	it("fills in values, escaped unless told otherwise", function ()

@@ -9,8 +9,8 @@ describe("util.prosodyctl", function ()
 			return function (_, ...) list[#list + 1] = table.concat { ... } end
 		end
 		_G.io = setmetatable({
-			write = function (...) out[#out + 1] = table.concat { ... } end;
-			stderr = { write = sink(err) };
+			write = function (...) out[#out + 1] = table.concat { ... } end,
+			stderr = { write = sink(err) },
 		}, { __index = real })
 		package.loaded["util.prosodyctl"], package.loaded["prosody.util.prosodyctl"] = nil, nil
 		prosodyctl = require "util.prosodyctl"

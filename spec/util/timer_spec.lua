@@ -10,7 +10,7 @@ describe("util.timer", function ()
 			function handle:stop() armed[self] = nil end
 			armed[handle] = true
 			return handle
-		end;
+		end,
 	}
 	local function fire()
 		local all = armed

@@ -11,7 +11,7 @@ describe("util.watchdog", function ()
 			function task:reschedule(new_delay) self.delay = new_delay end
 			tasks[task] = true
 			return task
-		end;
+		end,
 	}
 	local restore
 	setup(function () watchdog, restore = libraries.with("util.watchdog", { ["util.timer"] = timer }) end)

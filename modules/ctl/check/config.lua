@@ -141,13 +141,13 @@ end
 
 -- What may be wanted, but opens the server more than most want.
 local unsafe = {
-	{ "c2s_require_encryption", false, "passwords and messages of clients may travel in the clear" };
-	{ "s2s_require_encryption", false, "messages to other servers may travel in the clear" };
-	{ "s2s_secure_auth", false, "other servers need no valid certificate" };
-	{ "allow_unencrypted_plain_auth", true, "passwords may travel in the clear" };
-	{ "allow_registration", true, "everybody may make accounts; spammers will, unless invitations or limits stop them" };
-	{ "insecure_open_access", true, "everybody can log in as anybody" };
-	{ "run_as_root", true, "the server keeps all of root's rights" };
+	{ "c2s_require_encryption", false, "passwords and messages of clients may travel in the clear" },
+	{ "s2s_require_encryption", false, "messages to other servers may travel in the clear" },
+	{ "s2s_secure_auth", false, "other servers need no valid certificate" },
+	{ "allow_unencrypted_plain_auth", true, "passwords may travel in the clear" },
+	{ "allow_registration", true, "everybody may make accounts; spammers will, unless invitations or limits stop them" },
+	{ "insecure_open_access", true, "everybody can log in as anybody" },
+	{ "run_as_root", true, "the server keeps all of root's rights" },
 }
 
 local function check_unsafe(report, config)

@@ -79,15 +79,15 @@ local function start(options)
 	end)
 	local err
 	self.conn, err = native.connect(self.address, self.port, {
-		onconnect = function () if not self.is_direct then self:open_stream() end end;
-		onincoming = function (_, bytes) if not self.is_over then on_bytes(self, bytes) end end;
+		onconnect = function () if not self.is_direct then self:open_stream() end end,
+		onincoming = function (_, bytes) if not self.is_over then on_bytes(self, bytes) end end,
 		onstatus = function (_, status)
 			if status == "ssl-handshake-complete" and not self.is_over then on_secure(self) end
-		end;
+		end,
 		ondisconnect = function (_, reason)
 			self.conn = nil
 			self:finish(reason or "the connection was closed")
-		end;
+		end,
 	})
 	if not self.conn then
 		self:finish(err)

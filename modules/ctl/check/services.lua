@@ -7,10 +7,10 @@ local portmanager = require "prosody.core.portmanager"
 
 -- module: what serves it. default_port: where it is sought when there is no SRV record.
 local known = {
-	{ name = "c2s", module = "c2s", srv = "_xmpp-client._tcp.", kind = "client", default_port = 5222 };
-	{ name = "c2s_direct_tls", module = "c2s", srv = "_xmpps-client._tcp.", kind = "client", is_direct = true };
-	{ name = "s2s", module = "s2s", srv = "_xmpp-server._tcp.", kind = "server", default_port = 5269 };
-	{ name = "s2s_direct_tls", module = "s2s", srv = "_xmpps-server._tcp.", kind = "server", is_direct = true };
+	{ name = "c2s", module = "c2s", srv = "_xmpp-client._tcp.", kind = "client", default_port = 5222 },
+	{ name = "c2s_direct_tls", module = "c2s", srv = "_xmpps-client._tcp.", kind = "client", is_direct = true },
+	{ name = "s2s", module = "s2s", srv = "_xmpp-server._tcp.", kind = "server", default_port = 5269 },
+	{ name = "s2s_direct_tls", module = "s2s", srv = "_xmpps-server._tcp.", kind = "server", is_direct = true },
 }
 
 -- The addresses behind an interface of the configuration.
@@ -90,11 +90,11 @@ local function without_dns(host)
 end
 
 return {
-	all = all;
-	is_wanted = is_wanted;
-	is_served = is_served;
-	describe = describe;
-	is_private = is_private;
-	are_private = are_private;
-	without_dns = without_dns;
+	all = all,
+	is_wanted = is_wanted,
+	is_served = is_served,
+	describe = describe,
+	is_private = is_private,
+	are_private = are_private,
+	without_dns = without_dns,
 }

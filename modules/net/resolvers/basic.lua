@@ -255,5 +255,5 @@ local function new(hostname, port, conn_type, extra)
 end
 
 return {
-	new = new;
+	new = new,
 }

@@ -55,5 +55,5 @@ local function new(resolvers)
 end
 
 return {
-	new = new;
+	new = new,
 }

@@ -29,5 +29,5 @@ local function new(targets, conn_type, extra)
 end
 
 return {
-	new = new;
+	new = new,
 }

@@ -240,6 +240,6 @@ local function new(hostname, service, conn_type, extra)
 end
 
 return {
-	new = new;
-	order = order;
+	new = new,
+	order = order,
 }

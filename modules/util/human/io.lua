@@ -195,13 +195,13 @@ local function new_table(columns, max_width)
 end
 
 local seconds_of = {
-	s = 1, sec = 1, second = 1;
-	m = 60, min = 60, minute = 60, mi = 60;
-	h = 3600, hour = 3600;
-	d = 86400, day = 86400;
-	w = 604800, week = 604800;
-	mo = 2629746, month = 2629746, mon = 2629746; -- a twelfth of the mean Gregorian year
-	y = 31556952, year = 31556952;
+	s = 1, sec = 1, second = 1,
+	m = 60, min = 60, minute = 60, mi = 60,
+	h = 3600, hour = 3600,
+	d = 86400, day = 86400,
+	w = 604800, week = 604800,
+	mo = 2629746, month = 2629746, mon = 2629746, -- a twelfth of the mean Gregorian year
+	y = 31556952, year = 31556952,
 }
 
 --- Seconds in "90", "2 days", "1w", "1 hour 30 min"; nil for anything else. months and minutes: "m" is minutes.
@@ -231,19 +231,19 @@ local function parse_duration(text)
 end
 
 return {
-	getchar = getchar;
-	getline = getline;
-	getpass = getpass;
-	show_yesno = show_yesno;
-	show_prompt = show_prompt;
-	read_password = read_password;
-	printf = printf;
-	padleft = padleft;
-	padright = padright;
-	ellipsis = ellipsis;
-	ulen = ulen;
-	usub = uhead;
-	term_width = term_width;
-	table = new_table;
-	parse_duration = parse_duration;
+	getchar = getchar,
+	getline = getline,
+	getpass = getpass,
+	show_yesno = show_yesno,
+	show_prompt = show_prompt,
+	read_password = read_password,
+	printf = printf,
+	padleft = padleft,
+	padright = padright,
+	ellipsis = ellipsis,
+	ulen = ulen,
+	usub = uhead,
+	term_width = term_width,
+	table = new_table,
+	parse_duration = parse_duration,
 }

@@ -50,6 +50,6 @@ local function format(number, unit, base)
 end
 
 return {
-	adjust = adjust;
-	format = format;
+	adjust = adjust,
+	format = format,
 }

@@ -12,9 +12,9 @@ local assert, type = assert, type
 
 local _ENV = nil
 
-local pbkdf2 = { ["SHA-1"] = hashes.pbkdf2_hmac_sha1; ["SHA-256"] = hashes.pbkdf2_hmac_sha256 }
-local native_names = { ["SHA-1"] = "sha1"; ["SHA-256"] = "sha256" }
-local sizes = { ["SHA-1"] = 20; ["SHA-256"] = 32 } -- bytes of a key
+local pbkdf2 = { ["SHA-1"] = hashes.pbkdf2_hmac_sha1, ["SHA-256"] = hashes.pbkdf2_hmac_sha256 }
+local native_names = { ["SHA-1"] = "sha1", ["SHA-256"] = "sha256" }
+local sizes = { ["SHA-1"] = 20, ["SHA-256"] = 32 } -- bytes of a key
 local order = { "SHA-256", "SHA-1" } -- strongest first
 
 local min_iterations = 4096 -- RFC 5802 5.1
@@ -55,12 +55,12 @@ local function hasher(kind)
 end
 
 return {
-	order = order;
-	sizes = sizes;
-	min_iterations = min_iterations;
-	derive = derive;
-	new_salt = uuid.generate; -- the form Prosody stores; its ASCII bytes are the salt
-	decoy_salt = decoy_salt;
-	decoy_keys = decoy_keys;
-	hashers = { ["SHA-1"] = hasher("SHA-1"), ["SHA-256"] = hasher("SHA-256") };
+	order = order,
+	sizes = sizes,
+	min_iterations = min_iterations,
+	derive = derive,
+	new_salt = uuid.generate, -- the form Prosody stores; its ASCII bytes are the salt
+	decoy_salt = decoy_salt,
+	decoy_keys = decoy_keys,
+	hashers = { ["SHA-1"] = hasher("SHA-1"), ["SHA-256"] = hasher("SHA-256") },
 }

@@ -33,7 +33,7 @@ local function closed_gate(handler, username)
 end
 
 return {
-	closed_gate = closed_gate;
-	prepare_username = prepare_username;
-	is_own_authzid = is_own_authzid;
+	closed_gate = closed_gate,
+	prepare_username = prepare_username,
+	is_own_authzid = is_own_authzid,
 }

@@ -144,11 +144,11 @@ local function process_first(self, kind, message)
 	local server_first = ("r=%s,s=%s,i=%d%s"):format(nonce, base64.encode(account.salt), account.iterations,
 		announcement(self, kind))
 	self.state = {
-		username = username;
-		account = account;
-		nonce = nonce;
-		binding_input = flag .. "," .. authzid .. "," .. binding;
-		so_far = bare .. "," .. server_first;
+		username = username,
+		account = account,
+		nonce = nonce,
+		binding_input = flag .. "," .. authzid .. "," .. binding,
+		so_far = bare .. "," .. server_first,
 	}
 	return "challenge", server_first
 end
@@ -204,8 +204,8 @@ local function init(register_mechanism)
 end
 
 return {
-	init = init;
-	hashers = keys.hashers;
-	getAuthenticationDatabaseSHA1 = keys.hashers["SHA-1"]; -- COMPAT with modules written before `hashers`
-	binding_types = binding_types;
+	init = init,
+	hashers = keys.hashers,
+	getAuthenticationDatabaseSHA1 = keys.hashers["SHA-1"], -- COMPAT with modules written before `hashers`
+	binding_types = binding_types,
 }

@@ -23,13 +23,13 @@ local throttle_mt = { __index = methods }
 --- now: function giving seconds that never go backwards.
 local function new(now, max_failures, window_seconds)
 	return setmetatable({
-		now = now;
-		max_failures = max_failures or 20;
-		window_seconds = window_seconds or 15 * 60;
-		sources = cache.new(max_sources);
-		accounts = cache.new(max_accounts);
-		friends = cache.new(max_friends); -- sources that have logged in to an account
-		pending = {}; -- source or account -> passwords being looked at now
+		now = now,
+		max_failures = max_failures or 20,
+		window_seconds = window_seconds or 15 * 60,
+		sources = cache.new(max_sources),
+		accounts = cache.new(max_accounts),
+		friends = cache.new(max_friends), -- sources that have logged in to an account
+		pending = {}, -- source or account -> passwords being looked at now
 	}, throttle_mt)
 end
 
