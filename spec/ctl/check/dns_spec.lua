@@ -9,18 +9,24 @@ if not name_server then
 end
 
 describe("coupletctl check dns", function ()
-	local place
+	local places = {}
 
 	teardown(function () name_server:stop() end)
-	after_each(function () place:remove() end)
+	after_each(function ()
+		while places[1] do table.remove(places):remove() end
+	end)
+
+	local function check_dns(config)
+		table.insert(places, ctl.place(config))
+		return places[#places]:run("check", "dns")
+	end
 
 	-- What it says about hosts when this machine has these addresses, and its exit code.
 	local function check(hosts, addresses, more)
 		local lines = { name_server:configuration(), 'interfaces = { "127.0.0.1" }\n', (more or "") .. "\n" }
 		table.insert(lines, ("external_addresses = { %s }\n"):format(addresses))
 		for _, host in ipairs(hosts) do table.insert(lines, ("VirtualHost %q\n"):format(host)) end
-		place = ctl.place(table.concat(lines))
-		return place:run("check", "dns")
+		return check_dns(table.concat(lines))
 	end
 
 	local function says(output, text) assert.is_truthy(output:find(text, 1, true), output) end
@@ -118,9 +124,8 @@ describe("coupletctl check dns", function ()
 	end)
 
 	it("asks nothing of clients for components", function ()
-		place = ctl.place(name_server:configuration()
+		local output, code = check_dns(name_server:configuration()
 			.. 'interfaces = { "127.0.0.1" }; external_addresses = { "192.0.2.4" }\nComponent "only.secure"\n')
-		local output, code = place:run("check", "dns")
 		assert.equal(0, code, output)
 		says(output, "_xmpp-server._tcp.only.secure: four.secure port 5269")
 		is_silent_about(output, "xmpp-client")
