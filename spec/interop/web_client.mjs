@@ -4,6 +4,8 @@ import { createRequire } from "node:module";
 import { resolve } from "node:path";
 import process from "node:process";
 
+import "./web_globals.mjs";
+
 const require = createRequire(resolve("build/npm/package.json"));
 globalThis.WebSocket = require("ws");
 globalThis.XMLHttpRequest = require("xhr2");
