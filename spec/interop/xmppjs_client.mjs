@@ -4,7 +4,7 @@ import { createRequire } from "node:module";
 import { resolve } from "node:path";
 import process from "node:process";
 
-import "./web_globals.mjs";
+import "./node18.mjs";
 
 const require = createRequire(resolve("build/npm/package.json"));
 const { client, xml } = await import(require.resolve("@xmpp/client"));

@@ -6,7 +6,7 @@ import { resolve } from "node:path";
 import { createInterface } from "node:readline";
 import process from "node:process";
 
-import "./web_globals.mjs";
+import "./node18.mjs";
 
 const require = createRequire(resolve("build/npm/package.json"));
 const { client, xml } = await import(require.resolve("@xmpp/client"));
