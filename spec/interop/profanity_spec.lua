@@ -27,7 +27,7 @@ describe("profanity", function()
 	end
 
 	local function connects(way, user, password)
-		screen:types(("/connect %s@localhost server localhost port %d tls %s"):format(user, way.port(), way.mode))
+		screen:types(("/connect %s@localhost server 127.0.0.1 port %d tls %s"):format(user, way.port(), way.mode))
 		screen:shows "Enter password"
 		screen:types(password)
 	end
