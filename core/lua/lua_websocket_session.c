@@ -22,7 +22,7 @@
 #define SOCKET_TYPE "couplet.websocket"
 #define NS_FRAMING SLICE("urn:ietf:params:xml:ns:xmpp-framing")
 
-enum { TEXT_FRAME = 1, MESSAGE_BYTES_MAX = 64 << 20 };
+enum { TEXT_FRAME = 1 };
 
 /* Silence in the middle of a message; then its sender is not waited for any more (SECURITY E6). */
 enum { PARTIAL_MS = 60 * 1000, IDLE_SECONDS_MAX = 366 * 24 * 3600 };
@@ -257,13 +257,6 @@ static struct web_socket *l_check_socket(lua_State *L)
 	return socket;
 }
 
-static size_t l_check_bytes(lua_State *L, int index)
-{
-	lua_Integer bytes = luaL_checkinteger(L, index);
-	luaL_argcheck(L, bytes >= 1 && bytes <= MESSAGE_BYTES_MAX, index, "a message has 1 byte to 64 MiB");
-	return (size_t)bytes;
-}
-
 /* native.websocket(conn, reader, idle_seconds) -> socket: the conn speaks WebSocket from now on, and its input is the
  * reader's, one of couplet.websocket, which is the socket's then. Its listener's onincoming(conn) is called when
  * socket:next() has something, onfull(conn) when too much came at once, onreadtimeout(conn) after so much silence, or
@@ -308,7 +301,7 @@ static int l_close(lua_State *L)
 static int l_limit(lua_State *L)
 {
 	struct web_socket *socket = l_check_socket(L);
-	socket->message_bytes = l_check_bytes(L, 2);
+	socket->message_bytes = l_check_message_bytes(L, 2);
 	socket->ops->limit(socket->reader, socket->message_bytes);
 	return 0;
 }

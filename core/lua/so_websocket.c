@@ -20,7 +20,7 @@
 
 #define BUF_TYPE "couplet.websocket.buf"
 
-enum { MESSAGE_BYTES_MAX = 64 << 20, FRAGMENTS_MAX = 1 << 20, CLIENT_HEAD_MAX = WEBSOCKET_HEAD_MAX + 4 };
+enum { FRAGMENTS_MAX = 1 << 20, CLIENT_HEAD_MAX = WEBSOCKET_HEAD_MAX + 4 };
 
 int luaopen_couplet_websocket(lua_State *L);
 
@@ -33,16 +33,9 @@ static struct lua_websocket_reader *l_check_handle(lua_State *L)
 	return handle;
 }
 
-static size_t l_check_bytes(lua_State *L, int index)
-{
-	lua_Integer bytes = luaL_checkinteger(L, index);
-	luaL_argcheck(L, bytes >= 1 && bytes <= MESSAGE_BYTES_MAX, index, "a message has 1 byte to 64 MiB");
-	return (size_t)bytes;
-}
-
 static int l_reader(lua_State *L)
 {
-	size_t bytes = l_check_bytes(L, 1);
+	size_t bytes = l_check_message_bytes(L, 1);
 	lua_Integer fragments = luaL_checkinteger(L, 2);
 	luaL_argcheck(L, fragments >= 1 && fragments <= FRAGMENTS_MAX, 2, "out of range");
 	struct lua_websocket_reader *handle = lua_newuserdatauv(L, sizeof(*handle), 0);
@@ -62,7 +55,7 @@ static int l_reader_close(lua_State *L)
 static int l_limit(lua_State *L)
 {
 	struct lua_websocket_reader *handle = l_check_handle(L);
-	handle->message_bytes = l_check_bytes(L, 2);
+	handle->message_bytes = l_check_message_bytes(L, 2);
 	websocket_limit(handle->reader, handle->message_bytes);
 	return 0;
 }
@@ -141,7 +134,7 @@ static int l_read(lua_State *L)
 {
 	size_t len;
 	const char *bytes = luaL_checklstring(L, 1, &len);
-	struct buf *payload = l_push_buf(L, l_check_bytes(L, 2));
+	struct buf *payload = l_push_buf(L, l_check_message_bytes(L, 2));
 	struct websocket_frame frame;
 	ssize_t length = websocket_frame_read(slice_of(bytes, len), payload, &frame);
 	if (length < 0)
