@@ -3,15 +3,6 @@
 
 local Server = require "spec.support.server"
 
-local function shell(server, line)
-	local said, code = server:ctl("shell", line)
-	assert.equal(0, code, said)
-	return said
-end
-
--- All events of the host and the server with the number of their hooks, as one text.
-local function hooks(server) return shell(server, "debug events localhost") .. shell(server, "debug events") end
-
 describe("A module of twenty lines", function ()
 	local server, romeo, juliet
 
@@ -59,24 +50,24 @@ function module.restore(state) said = state.said; end
 	it("changes what the server does once it is loaded, for those who are connected", function ()
 		assert.equal("hello", says "hello")
 		assert.equal("error", romeo:asks(count).attr.type)
-		shell(server, "module load shout localhost")
+		server:shell("module load shout localhost")
 		assert.equal("HELLO", says "hello")
 		assert.equal("1", romeo:asks(count):child():text())
 	end)
 
 	it("does the new thing after an edit and a reload, and remembers what it knew", function ()
-		shell(server, "module load shout localhost")
+		server:shell("module load shout localhost")
 		assert.equal("ONE", says "one")
 		server:plugin("shout", (code:gsub("body:upper%(%)", 'body:upper() .. "!"')))
 		assert.equal("TWO", says "two") -- an edit alone does nothing
-		shell(server, "module reload shout localhost")
+		server:shell("module reload shout localhost")
 		assert.equal("THREE!", says "three")
 		assert.equal("3", romeo:asks(count):child():text())
 	end)
 
 	it("goes on with its old code when the new one does not compile", function ()
 		server:expects_error "mod_shout"
-		shell(server, "module load shout localhost")
+		server:shell("module load shout localhost")
 		assert.equal("ONE", says "one")
 		server:plugin("shout", code .. "\nend\n")
 		local said, exit = server:ctl("shell", "module reload shout localhost")
@@ -88,7 +79,7 @@ function module.restore(state) said = state.said; end
 
 	it("goes on with its old code when the new one dies as it starts", function ()
 		server:expects_error "mod_shout"
-		shell(server, "module load shout localhost")
+		server:shell("module load shout localhost")
 		assert.equal("ONE", says "one")
 		server:plugin("shout", code .. "\nerror 'not today'\n")
 		local said, exit = server:ctl("shell", "module reload shout localhost")
@@ -98,21 +89,21 @@ function module.restore(state) said = state.said; end
 	end)
 
 	it("leaves nothing behind when it is unloaded", function ()
-		local before = hooks(server)
-		shell(server, "module load shout localhost")
-		assert.not_equal(before, hooks(server))
+		local before = server:hooks()
+		server:shell("module load shout localhost")
+		assert.not_equal(before, server:hooks())
 		assert.equal("HELLO", says "hello")
-		shell(server, "module unload shout localhost")
-		assert.equal(before, hooks(server))
+		server:shell("module unload shout localhost")
+		assert.equal(before, server:hooks())
 		assert.equal("hello", says "hello")
 		assert.equal("error", romeo:asks(count).attr.type)
 	end)
 
 	it("is reloaded a hundred times without a hook too many", function ()
-		shell(server, "module load shout localhost")
-		local before = hooks(server)
-		shell(server, "> for _ = 1, 100 do assert(require 'core.modulemanager'.reload('localhost', 'shout')) end")
-		assert.equal(before, hooks(server))
+		server:shell("module load shout localhost")
+		local before = server:hooks()
+		server:shell("> for _ = 1, 100 do assert(require 'core.modulemanager'.reload('localhost', 'shout')) end")
+		assert.equal(before, server:hooks())
 		assert.equal("HELLO", says "hello")
 	end)
 end)

@@ -251,6 +251,16 @@ function server:ctl(...)
 	return table.concat(said), code
 end
 
+--- What the admin's shell says to a line that must succeed.
+function server:shell(line)
+	local said, code = self:ctl("shell", line)
+	if code ~= 0 then error(("%s ended with %d: %s"):format(line, code, said), 2) end
+	return said
+end
+
+--- All events of the host localhost and of the server with the number of their hooks, as one text.
+function server:hooks() return self:shell "debug events localhost" .. self:shell "debug events" end
+
 --- Makes an account. host: the first of hosts, or localhost.
 function server:register(user, password, host)
 	local said, code = self:ctl("register", user, host or self:host(), password or "secret")

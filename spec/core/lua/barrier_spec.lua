@@ -6,15 +6,6 @@ local Server = require "spec.support.server"
 -- For what takes seconds of the processor, however many others want it, too.
 local PATIENT_SECONDS = 280
 
-local function shell(server, line)
-	local said, code = server:ctl("shell", line)
-	assert.equal(0, code, said)
-	return said
-end
-
--- All events of the host and the server with the number of their hooks, as one text.
-local function hooks(server) return shell(server, "debug events localhost") .. shell(server, "debug events") end
-
 describe("A module that does harm", function ()
 	local server, romeo, canary
 	local question = "<iq type='get' to='localhost'><do xmlns='urn:example:harm'/></iq>"
@@ -40,7 +31,7 @@ describe("A module that does harm", function ()
 
 	local function load_harm(code)
 		server:plugin("harm", code)
-		shell(server, "module load harm localhost")
+		server:shell("module load harm localhost")
 	end
 
 	-- It goes wrong for the one who asked, and for nobody else.
@@ -148,8 +139,8 @@ describe("A module that does harm", function ()
 		load_harm(answering "for i = 1, 100000 do module:hook('some/event/' .. i, function () end) end")
 		assert.is_truthy(romeo:asks(question):child("error"):child "internal-server-error")
 		canary:settles()
-		shell(server, "module unload harm localhost")
-		assert.not_matches("some/event", hooks(server))
+		server:shell("module unload harm localhost")
+		assert.not_matches("some/event", server:hooks())
 	end)
 
 	it("may ask many questions of its own, one after the other", function ()
@@ -183,20 +174,20 @@ describe("A module that does harm", function ()
 	end)
 
 	it("and raises as it is loaded is not there", function ()
-		local before = hooks(server)
+		local before = server:hooks()
 		server:plugin("harm", "module:hook('message/bare', function () end)\nerror 'not like this'")
 		local said, code = server:ctl("shell", "module load harm localhost")
 		assert.equal(1, code)
 		assert.matches("not like this", said)
-		assert.equal(before, hooks(server))
+		assert.equal(before, server:hooks())
 	end)
 
 	it("and raises as it is unloaded goes all the same", function ()
 		server:expects_error "module.unload failed"
-		local before = hooks(server)
+		local before = server:hooks()
 		load_harm "module:hook('message/bare', function () end)\nfunction module.unload() error 'never' end"
-		shell(server, "module unload harm localhost")
-		assert.equal(before, hooks(server))
+		server:shell("module unload harm localhost")
+		assert.equal(before, server:hooks())
 	end)
 
 	it("and ends all sessions while one takes over another's resource does not take the server with it", function ()
@@ -217,7 +208,7 @@ describe("A module that does harm", function ()
 			<resource>contested</resource></bind></iq>]]
 		late:sees_the_end()
 		canary:sees_the_end()
-		shell(server, "module unload harm localhost")
+		server:shell("module unload harm localhost")
 		server:person("romeo", { resource = "contested" }):settles()
 	end)
 
